@@ -1,0 +1,81 @@
+"""The script that puts new files in place on a Mac: compare, back up, write beside, check, move."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+
+from clawfleet.plan import FileChange, quote
+from clawfleet.scripts import load
+
+KEPT = 10
+"""Newest backup folders that stay."""
+
+CHANGED_MEANWHILE = 75
+REFUSED_BY_OPENCLAW = 65
+
+
+def script(
+    changes: Sequence[FileChange],
+    *,
+    run: str,
+    validate: str | None = None,
+    restart_reasons: Sequence[str] = (),
+) -> str:
+    """sh that makes all `changes` or none, with the state before kept in this run's backup.
+
+    `validate` is a command that must accept the file in ``$CANDIDATE`` (the new openclaw.json,
+    beside the old one) before it replaces it. `restart_reasons` are left for the gateway in the
+    same script, so that a run that dies in between is finished by the next. Exit codes:
+    CHANGED_MEANWHILE, REFUSED_BY_OPENCLAW, 1 for anything else; nothing was moved then.
+    """
+    names = [f"t{index}" for index in range(len(changes))]
+    parts = [
+        _fill(load("commit.sh"), run),
+        "".join(f"{name}=; " for name in names),
+        "trap 'rm -f " + " ".join(f'"${name}"' for name in names) + "' EXIT\n",
+    ]
+    for index, change in enumerate(changes):
+        path = quote(change.path)
+        folder = quote(change.path.rsplit("/", 1)[0])
+        temporary = f"{change.path}.clawfleet-{run}"
+        content = base64.b64encode(change.after).decode()
+        parts.append(f"""
+mkdir -p {folder} || exit 1
+compare {path} {change.file.sha256 or "absent"}
+t{index}={quote(temporary)}
+unpack > "$t{index}" <<'END' || exit 1
+{content}
+END
+chmod {change.mode} "$t{index}" || exit 1
+""")
+        if validate and change.path.endswith("/openclaw.json"):
+            parts.append(f"CANDIDATE=$t{index}; export CANDIDATE\n{validate} || exit 65\n")
+    for change in changes:
+        parts.append(f"keep {quote(change.path)} {quote(_name(change.path))}\n")
+    if restart_reasons:
+        lines = "\n".join(reason.replace("\n", " ") for reason in restart_reasons)
+        parts.append(
+            f"cat >> \"$HOME/.clawfleet/restart-needed\" <<'END' || exit 1\n{lines}\nEND\n"
+        )
+    for index, change in enumerate(changes):
+        path = quote(change.path)
+        parts.append(
+            f'compare {path} {change.file.sha256 or "absent"}\nmv -f "$t{index}" {path} || exit 1\n'
+        )
+    parts.append(f"\nprune {KEPT}\nexit 0\n")
+    return "".join(parts)
+
+
+def restore(run: str) -> str:
+    """sh that puts every file of a run's backup back as it was; exit code 1 when one fails."""
+    return _fill(load("restore.sh"), run)
+
+
+def _fill(script: str, run: str) -> str:
+    return f"RUN={run}\n{script}"
+
+
+def _name(path: str) -> str:
+    folder, _, name = path.rpartition("/")
+    return f"{folder.rpartition('/')[2].lstrip('.') or 'home'}-{name.lstrip('.')}"

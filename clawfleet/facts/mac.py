@@ -1,0 +1,47 @@
+"""Reads one Mac in one SSH session.
+
+Not a pyinfra ``FactBase``: `pyinfra -vvv` prints a fact's output, and this one holds the user's
+config with its secrets. The script goes over stdin, so it stands in no argument list either.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pyinfra.api import Host, StringCommand
+
+from clawfleet.plan import Trouble, quote
+from clawfleet.settings import Settings
+from clawfleet.snapshot import ProbeError, Snapshot, parse
+
+_SCRIPT = Path(__file__).with_name("mac.sh").read_text(encoding="utf-8")
+TIMEOUT = 90
+"""Seconds for the whole reading; each part that could hang has a shorter bound of its own."""
+
+
+def read(host: Host, settings: Settings, gateway_port: int) -> Snapshot:
+    """The Mac as it is now. Trouble when the answer is not complete."""
+    variables = {
+        "OLLAMA_PORT": str(settings.ollama_port),
+        "GATEWAY_PORT": str(gateway_port),
+        "PREFIX": settings.homebrew_prefix or "",
+        "AGENT": settings.agent,
+    }
+    prelude = "".join(f"{name}={quote(value)}\n" for name, value in variables.items())
+    ok, output = host.run_shell_command(
+        StringCommand("sh -s"),
+        print_output=False,
+        print_input=False,
+        _stdin=prelude + _SCRIPT,
+        _timeout=TIMEOUT,
+    )
+    try:
+        return parse(output.stdout, ollama_port=settings.ollama_port, gateway_port=gateway_port)
+    except ProbeError as error:
+        last = output.stderr.strip().splitlines()[-1:] or ["no message"]
+        raise Trouble(
+            f"reading the Mac failed: {error} ({last[0]}, {'exit 0' if ok else 'exit not 0'})",
+            expected="the complete answer of one sh script",
+            fix="try `ssh THAT-MAC true`; a shell start-up file that prints or reads input is a "
+            "common cause",
+        ) from error

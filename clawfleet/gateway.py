@@ -1,0 +1,179 @@
+"""Whether the gateway has to be installed or restarted, and the script that does it."""
+
+from __future__ import annotations
+
+import json
+import plistlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from clawfleet import json5
+from clawfleet.capabilities import Capabilities
+from clawfleet.openclaw import can, clean
+from clawfleet.plan import Step, Trouble
+from clawfleet.scripts import load
+from clawfleet.settings import Settings
+from clawfleet.snapshot import GATEWAY_LABEL, Snapshot
+
+
+@dataclass(frozen=True)
+class Decision:
+    action: Literal["none", "install", "reinstall", "restart"]
+    reasons: tuple[str, ...]
+    """Why; for "none", what shows that it is well."""
+
+
+def decide(snapshot: Snapshot, settings: Settings, port: int, pending: Sequence[str]) -> Decision:
+    """What the gateway needs. `pending`: what this run changes (or would change) before it.
+
+    Trouble when no service could run here: nobody is logged in at the screen, a system daemon of
+    the same label, or a foreign process on the port.
+    """
+    if not snapshot.gui:
+        raise Trouble(
+            f"nobody is logged in at the screen ({snapshot.gui_error or 'no domain gui'})",
+            expected=f"a GUI session of {snapshot.user}: OpenClaw's LaunchAgent runs only in one",
+            fix="log in at the screen once, or turn on automatic login (System Settings > Users & "
+            "Groups), then run again",
+        )
+    if snapshot.gateway_system:
+        raise Trouble(
+            f"a system daemon is called {GATEWAY_LABEL} as well; the two restart each other",
+            expected="the user's LaunchAgent alone",
+            fix=f"on the Mac: sudo launchctl bootout system/{GATEWAY_LABEL} and move its plist out "
+            "of /Library/LaunchDaemons",
+        )
+    if stranger := _stranger(snapshot):
+        raise stranger
+    if not snapshot.plist.exists:
+        return Decision("install", ("no LaunchAgent on this Mac",))
+    drift = _drift(snapshot, port)
+    if drift:
+        return Decision("reinstall", drift)
+    reasons = [*snapshot.restart_needed, *pending]
+    job = snapshot.gateway
+    if snapshot.gateway_disabled:
+        reasons.append("launchd has it disabled")
+    if job is None:
+        reasons.append("it is installed but not loaded")
+    elif job.pid is None:
+        reasons.append(f"it is loaded but not running ({job.state}, last exit {job.last_exit})")
+    elif not _serves(snapshot, job.pid):
+        reasons.append(f"nothing of it listens on port {port}")
+    elif snapshot.gateway_http == 0:
+        reasons.append(f"it listens on port {port} and does not answer")
+    if snapshot.gateway_port.proxies and settings.proxies == "unset":
+        names = ", ".join(snapshot.gateway_port.proxies)
+        reasons.append(f"the running process has {names} in its environment")
+    if reasons:
+        return Decision("restart", tuple(dict.fromkeys(reasons)))
+    return Decision("none", (f"pid {job.pid if job else '?'} answers on port {port}",))
+
+
+def step(
+    snapshot: Snapshot, settings: Settings, port: int, decision: Decision, *, undo: str = ""
+) -> Step:
+    """The script that carries a decision out and waits until the gateway is well.
+
+    Its exit code is 0 only when `openclaw health` and an HTTP probe agree, the process is the
+    job's own, and it stayed the same for ``gateway_settle`` seconds. `undo` is sh that puts the
+    files of this run back; with it a gateway that does not come up is started again as before.
+    """
+    caps = can(snapshot, settings)
+    verb = {
+        "install": "install",
+        "reinstall": "install --force",
+        "restart": "restart",
+        "none": "",
+    }[decision.action]
+    start = "again" if decision.action == "restart" else f"openclaw_gateway {verb}"
+    prelude = f"""PORT={port}
+TIMEOUT={settings.gateway_start_timeout}
+SETTLE={settings.gateway_settle}
+probe() {{ {_probe(caps)}; }}
+reset() {{ {_reset(settings, caps)}; }}
+begin() {{ {start}; }}
+undo() {{ (
+{undo or "exit 1"}
+) }}
+"""
+    script = clean(snapshot, settings) + prelude + load("gateway.sh")
+    titles = {"install": "install the gateway", "reinstall": "install the gateway again"}
+    return Step(
+        titles.get(decision.action, "restart the gateway"),
+        "; ".join(decision.reasons),
+        script,
+        "on the Mac: openclaw gateway status, and openclaw doctor",
+        timeout=settings.gateway_start_timeout * 3 + 180,
+        show=f"openclaw gateway {verb}",
+    )
+
+
+def _probe(caps: Capabilities) -> str:
+    url = "http://127.0.0.1:$PORT"
+    if caps.health_json:
+        return f"ask {url}/healthz | grep -q '\"ok\":true'"
+    # Any path answers 200 with the control page here, so this proves the listener only.
+    return f'[ "$(ask {url}/ -o /dev/null -w "%{{http_code}}")" = 200 ]'
+
+
+def _reset(settings: Settings, caps: Capabilities) -> str:
+    if not settings.reset_sessions or caps.session_store == "sqlite":
+        return ":"
+    path = f"$HOME/.openclaw/agents/{settings.agent}/sessions/sessions.json"
+    return (
+        f'[ ! -f "{path}" ] || {{ cp -p "{path}" "{path}.clawfleet-$(date +%s)" '
+        f'&& printf \'{{}}\' > "{path}.new" && mv -f "{path}.new" "{path}"; }}'
+    )
+
+
+def _stranger(snapshot: Snapshot) -> Trouble | None:
+    port = snapshot.gateway_port
+    job = snapshot.gateway.pid if snapshot.gateway else None
+    for process in port.processes:
+        if process.pid == job or process.ppid == job or "openclaw" in process.command.lower():
+            continue
+        return Trouble(
+            f"port {port.port} is taken by pid {process.pid}: {process.command[:90]}",
+            expected="OpenClaw's gateway there, or a free port",
+            fix=f"end it on the Mac (kill {process.pid}), or set another gateway_port",
+        )
+    return None
+
+
+def _serves(snapshot: Snapshot, pid: int) -> bool:
+    return any(pid in (p.pid, p.ppid) for p in snapshot.gateway_port.processes)
+
+
+def _drift(snapshot: Snapshot, port: int) -> tuple[str, ...]:
+    """What the plist pins that the config says otherwise: OpenClaw takes both at install time."""
+    try:
+        plist: Any = plistlib.loads(snapshot.plist.content or b"")
+    except Exception:
+        return ("its plist can't be read",)
+    arguments = [str(a) for a in plist.get("ProgramArguments", [])]
+    environment = plist.get("EnvironmentVariables", {})
+    reasons = []
+    pinned = arguments[arguments.index("--port") + 1] if "--port" in arguments[:-1] else None
+    if pinned and pinned != str(port):
+        reasons.append(f"its plist has port {pinned}, the config {port}")
+    token = environment.get("OPENCLAW_GATEWAY_TOKEN")
+    if token is not None and snapshot.config.content:
+        try:
+            config = json5.loads(snapshot.config.content.decode())
+            wanted = config["gateway"]["auth"]["token"]
+        except (ValueError, KeyError, TypeError):
+            wanted = None
+        if isinstance(wanted, str) and "${" not in wanted and wanted != token:
+            reasons.append("its plist has another token than the config")
+    return tuple(reasons)
+
+
+def health_ok(output: str) -> bool:
+    """Whether ``openclaw health --json`` said ok (noise before the object is passed over)."""
+    start = output.find("{")
+    try:
+        return json.loads(output[start:])["ok"] is True if start >= 0 else False
+    except (ValueError, KeyError, TypeError):
+        return False

@@ -1,0 +1,174 @@
+"""How every operation of ours behaves: one Mac's trouble is that Mac's trouble.
+
+In pyinfra an exception inside an operation stops every host (3.10, api/operations.py:94). Here it
+becomes a failed command of this host: printed with what was found, what was expected and what
+fixes it. Whoever failed while preparing is passed over by the operations that follow.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Generator, Iterable
+from typing import Any, ParamSpec
+
+from pyinfra import host
+from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
+from pyinfra.api.operation import PyinfraOperation
+
+from clawfleet import commit, redact, run
+from clawfleet.diff import color, unified
+from clawfleet.plan import FileChange, Step, Trouble
+
+P = ParamSpec("P")
+Commands = Generator[Any, None, None]
+
+
+def mac_operation(function: Callable[P, Commands]) -> PyinfraOperation[P]:
+    """A pyinfra operation from a generator that may raise Trouble, or anything else."""
+
+    @functools.wraps(function)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> Commands:
+        mac = run.current()
+        if mac.trouble is not None:
+            host.noop("this Mac was stopped before this step")
+            return
+        try:
+            for command in function(*args, **kwargs):
+                if mac.executing:
+                    mac.changed()
+                yield command
+                if mac.executing:
+                    mac.changed()
+        except Trouble as trouble:
+            mac.fail(trouble)
+            yield _failure()
+        except Exception as error:
+            mac.fail(unexpected(error))
+            yield _failure()
+
+    return operation()(guarded)
+
+
+def unexpected(error: Exception) -> Trouble:
+    """An error that nobody foresaw, such as a cut connection, as this Mac's trouble."""
+    lost = isinstance(error, (EOFError, OSError)) or type(error).__name__ == "SSHException"
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if lost:
+        return Trouble(
+            f"the connection broke ({text})",
+            expected="an SSH connection until the end of the run",
+            fix="check the network and that the Mac does not sleep, then run again: what was done "
+            "is found and kept",
+        )
+    return Trouble(
+        redact.text(text, salt=run.salt()),
+        expected="no such error; this is a defect of clawfleet",
+        fix="run again with --debug and report what it prints (secrets are not in it)",
+    )
+
+
+def _failure() -> FunctionCommand:
+    def stop_this_mac(state: State, host: Host) -> bool:  # noqa: ARG001 (pyinfra calls by name)
+        return False
+
+    return FunctionCommand(stop_this_mac, (), {})
+
+
+def call(function: Callable[[run.MacRun], None]) -> FunctionCommand:
+    """A command that runs `function` on this machine; Trouble or any error fails this Mac only."""
+    mac = run.current()
+
+    def on_this_mac(state: State, host: Host) -> bool:  # noqa: ARG001
+        try:
+            function(mac)
+        except Trouble as trouble:
+            mac.fail(trouble)
+            return False
+        except Exception as error:
+            mac.fail(unexpected(error))
+            return False
+        return True
+
+    return FunctionCommand(on_this_mac, (), {})
+
+
+def announce(mac: run.MacRun, steps: Iterable[Step], files: Iterable[FileChange]) -> None:
+    """Say what will be done, before the first yield: the dry run sees exactly this."""
+    for change in files:
+        verb = "modify" if change.file.exists else "create"
+        mac.say(f"Will {verb} {change.path}")
+        if mac.state.config.DIFF:
+            for reason in change.reasons:
+                mac.say(f"  because {reason}")
+            before = None if change.file.content is None else _decode(change.file.content)
+            lines = unified(change.path, before, _decode(change.after), salt=run.salt())
+            for line in color(lines):
+                mac.say(f"  {line}")
+    for step in steps:
+        mac.say(f"Will {step.title}: {step.reason}")
+        if step.show and mac.state.config.DIFF:
+            mac.say(f"  {step.show}")
+
+
+def execute(step: Step) -> FunctionCommand:
+    """A command that runs a step's script on the Mac."""
+
+    def run_step(mac: run.MacRun) -> None:
+        ok, output = shell(mac, step.script, step.timeout)
+        if not ok:
+            raise Trouble(
+                f"{step.title} failed: {last_lines(output)}",
+                expected="exit code 0",
+                fix=step.fix,
+            )
+
+    return call(run_step)
+
+
+def write(
+    files: list[FileChange], *, validate: str | None = None, restart_reasons: Iterable[str] = ()
+) -> FunctionCommand:
+    """A command that puts files in place on the Mac: all of them or none."""
+    reasons = list(restart_reasons)
+
+    def commit_files(mac: run.MacRun) -> None:
+        script = commit.script(files, run=mac.run, validate=validate, restart_reasons=reasons)
+        ok, output = shell(mac, script, 300)
+        if ok:
+            mac.wrote = True
+            return
+        said = last_lines(output)
+        if "changed since it was read" in said:
+            raise Trouble(
+                said,
+                expected="the file as it was when this run read it; nothing was written",
+                fix="run again (somebody, or OpenClaw itself, wrote it in the meantime)",
+            )
+        raise Trouble(
+            f"the new files were not put in place: {said}",
+            expected="OpenClaw's own check accepts them" if validate else "exit code 0",
+            fix="nothing was changed on the Mac; run with --diff to see the new content",
+        )
+
+    return call(commit_files)
+
+
+def shell(mac: run.MacRun, script: str, timeout: int) -> tuple[bool, Any]:
+    """Run sh on the Mac, the script over stdin; its exit code as a bool, and its output."""
+    return mac.host.run_shell_command(
+        StringCommand("sh -s"),
+        print_output=mac.state.print_output,
+        print_input=mac.state.print_input,
+        _stdin=script,
+        _timeout=timeout,
+    )
+
+
+def last_lines(output: Any, count: int = 12) -> str:
+    """The end of what a script printed, without secrets: its errors, else its output."""
+    text = output.stderr.strip() or output.stdout.strip() or "it printed nothing"
+    return redact.text("\n".join(text.splitlines()[-count:]), salt=run.salt())
+
+
+def _decode(content: bytes) -> str:
+    return content.decode("utf-8", "replace")

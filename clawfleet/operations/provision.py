@@ -1,0 +1,180 @@
+"""The steps that change a Mac, each from the one snapshot to as few commands as it needs."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from pyinfra import host
+
+from clawfleet import commit, preflight, wish
+from clawfleet import environment as environment_plan
+from clawfleet import gateway as gateway_plan
+from clawfleet import homebrew as homebrew_plan
+from clawfleet import ollama as ollama_plan
+from clawfleet import openclaw as openclaw_plan
+from clawfleet.operations.mac import Commands, announce, execute, mac_operation, write
+from clawfleet.operations.pull import pull
+from clawfleet.plan import Step, quote
+from clawfleet.run import MacRun, current
+
+_TEMPLATES = Path(__file__).parents[2] / "templates"
+
+
+@mac_operation
+def can_be_provisioned() -> Commands:
+    """Reads the Mac and stops it here, alone, when it can't be provisioned. Changes nothing.
+
+    **Example:**
+
+    .. code:: python
+
+        provision.can_be_provisioned(name="The Mac can be provisioned")
+    """
+    mac = current()
+    for note in preflight.check(mac.snapshot, mac.settings, mac.port):
+        mac.say(note)
+    host.noop("nothing stands in the way")
+    yield from ()
+
+
+@mac_operation
+def homebrew() -> Commands:
+    """Homebrew is there, and calls of brew use the mirror that is wanted."""
+    mac = current()
+    steps = homebrew_plan.plan(mac.snapshot, mac.settings)
+    files = homebrew_plan.files(mac.snapshot, mac.settings)
+    if not steps and not files:
+        host.noop(f"Homebrew is in {mac.snapshot.brew}")
+        return
+    announce(mac, steps, files)
+    for step in steps:
+        yield execute(step)
+    if steps and mac.executing:
+        mac.changed()
+        files = homebrew_plan.files(mac.snapshot, mac.settings)
+    if files:
+        yield write(files)
+
+
+@mac_operation
+def ollama() -> Commands:
+    """Ollama is installed, its service runs, and the server is the installed version."""
+    mac = current()
+    plan = ollama_plan.plan(mac.snapshot, mac.settings)
+    for note in plan.notes:
+        mac.say(note, "yellow")
+    if not plan.steps and not plan.files:
+        host.noop(f"Ollama {mac.snapshot.ollama_server} ({plan.kind}) answers")
+        return
+    announce(mac, plan.steps, plan.files)
+    if plan.files:
+        yield write(list(plan.files))
+    for step in plan.steps:
+        yield execute(step)
+
+
+@mac_operation
+def models() -> Commands:
+    """The wanted models are in Ollama's store; missing ones are pulled, one after the other."""
+    mac = current()
+    missing = ollama_plan.missing(mac.snapshot, mac.settings)
+    if not missing:
+        host.noop("all wanted models are there")
+        return
+    for model in missing:
+        size = f" ({model.size / 1e9:.1f} GB)" if model.size else ""
+        mac.say(f"Will pull {model.id}{size}")
+    for model in missing:
+        yield pull(model.id)
+
+
+@mac_operation
+def openclaw() -> Commands:
+    """Node and OpenClaw are there, in versions that go together."""
+    mac = current()
+    steps = openclaw_plan.plan(mac.snapshot, mac.settings)
+    if not steps:
+        host.noop(f"OpenClaw {mac.snapshot.openclaw} is there")
+        return
+    announce(mac, steps, ())
+    if mac.snapshot.openclaw:
+        mac.evidence.append("OpenClaw is installed anew")
+    for step in steps:
+        yield execute(step)
+
+
+@mac_operation
+def config() -> Commands:
+    """The four places in OpenClaw's two files, merged into what the user has there."""
+    mac = current()
+    templates = {
+        name: (_TEMPLATES / name).read_text(encoding="utf-8") for name in (wish.CONFIG, wish.AUTH)
+    }
+    files = wish.plan(mac.snapshot, mac.settings, templates, lambda: secrets.token_hex(24))
+    if not files:
+        host.noop("OpenClaw's files say what they should")
+        return
+    announce(mac, (), files)
+    reasons = [f"{change.path.rsplit('/', 1)[1]} was changed" for change in files]
+    mac.evidence += reasons
+    yield write(files, validate=_validator(mac), restart_reasons=reasons)
+
+
+@mac_operation
+def environment() -> Commands:
+    """No proxy variable in anything that the gateway starts from."""
+    mac = current()
+    plan = environment_plan.plan(mac.snapshot, mac.settings)
+    for note in plan.notes:
+        mac.say(note, "yellow")
+    if not plan.files and not plan.steps:
+        host.noop("the gateway starts without proxies")
+        return
+    for leak in plan.leaks:
+        mac.say(f"found {', '.join(leak.names)} in {leak.place}")
+    announce(mac, plan.steps, plan.files)
+    reasons = ["proxy variables were taken out of what it starts from"]
+    mac.evidence += reasons
+    if plan.files:
+        yield write(list(plan.files), restart_reasons=reasons)
+    for step in plan.steps:
+        yield execute(_with_stamp(step, reasons[0]))
+
+
+@mac_operation
+def gateway() -> Commands:
+    """The gateway runs under launchd with what its files say now; restarted only for a reason."""
+    mac = current()
+    decision = gateway_plan.decide(mac.snapshot, mac.settings, mac.port, mac.evidence)
+    if decision.action == "none" and not mac.settings.reset_sessions:
+        host.noop("; ".join(decision.reasons))
+        return
+    if decision.action == "none":
+        decision = gateway_plan.Decision("restart", ("its sessions shall be forgotten",))
+    undo = commit.restore(mac.run) if mac.wrote else ""
+    step = gateway_plan.step(mac.snapshot, mac.settings, mac.port, decision, undo=undo)
+    announce(mac, [step], ())
+    yield execute(step)
+
+
+def _with_stamp(step: Step, reason: str) -> Step:
+    stamp = (
+        f'mkdir -p "$HOME/.clawfleet" && chmod 700 "$HOME/.clawfleet" && '
+        f'printf "%s\\n" {quote(reason)} >> "$HOME/.clawfleet/restart-needed" || exit 1\n'
+    )
+    return Step(step.title, step.reason, stamp + step.script, step.fix, step.timeout, step.show)
+
+
+def _validator(mac: MacRun) -> str | None:
+    """sh that lets the installed OpenClaw check the file in $CANDIDATE; None where none is."""
+    if not mac.snapshot.openclaw_bin:
+        return None
+    caps = openclaw_plan.can(mac.snapshot, mac.settings)
+    words = " ".join(quote(word) for word in caps.validate_command)
+    clean = openclaw_plan.clean(mac.snapshot, mac.settings)
+    return (
+        f"( {clean}OPENCLAW_CONFIG_PATH=$CANDIDATE; export OPENCLAW_CONFIG_PATH\n"
+        f'out=$(openclaw {words} </dev/null 2>&1) || {{ echo "OpenClaw refuses the new config:" '
+        f'"$out" >&2; exit 1; }} )'
+    )

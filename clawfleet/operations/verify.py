@@ -1,0 +1,197 @@
+"""Proof after the deploy: every layer answers, and a first latency figure for each model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import httpx
+from pyinfra import host
+
+from clawfleet import gateway, openclaw
+from clawfleet.connection import client
+from clawfleet.names import same
+from clawfleet.ollama import installed
+from clawfleet.operations.mac import Commands, mac_operation, shell
+from clawfleet.plan import Trouble, quote
+from clawfleet.proof import Check, Latency, Stream, as_data, turn
+from clawfleet.redact import text as redacted
+from clawfleet.report import at_the_end
+from clawfleet.run import MacRun, current, salt
+
+PROMPT = "Answer with one short sentence: what is the capital of France?"
+TURN_TIMEOUT = 600
+"""Seconds for a turn of the agent: a cold model of 18 GB is loaded in it."""
+
+
+@mac_operation
+def verify() -> Commands:
+    """Every layer of the Mac answers; the results go to the table and to `reports`.
+
+    Runs while executing only, and counts as no change: it changes nothing. Fails the Mac whose
+    layer does not answer.
+    """
+    mac = current()
+    at_the_end(mac.state)
+    if not mac.executing:
+        host.noop("checked when the deploy runs")
+        return
+    if mac.settings.verify == "off":
+        host.noop("verify is off")
+        return
+    checks, latencies = examine(mac)
+    mac.results |= as_data(checks, latencies)
+    bad = next((check for check in checks if not check.ok), None)
+    if bad:
+        raise Trouble(f"{bad.layer}: {bad.detail}", expected="an answer", fix=bad.fix)
+    host.noop(f"{len(checks)} layers answer")
+    yield from ()
+
+
+def examine(mac: MacRun) -> tuple[list[Check], list[Latency]]:
+    """All checks of one Mac, from the lowest layer up; those above a dead layer are left out."""
+    checks: list[Check] = []
+    latencies: list[Latency] = []
+    fix = "pyinfra inventory.py tasks/ollama.py, or on the Mac: brew services restart ollama"
+
+    def layer(name: str, ask: Callable[[], str], how: str) -> bool:
+        begun = time.perf_counter()
+        try:
+            detail, ok = ask(), True
+        except (httpx.HTTPError, Trouble, ValueError, KeyError) as error:
+            found = error.found if isinstance(error, Trouble) else str(error)
+            detail, ok = redacted(found or type(error).__name__, salt=salt()), False
+        checks.append(Check(name, ok, detail, round(time.perf_counter() - begun, 3), how))
+        return ok
+
+    bounds = httpx.Timeout(15, read=mac.settings.request_timeout)
+    with client(mac.host, mac.settings.ollama_port, timeout=bounds) as http:
+        rtt = _round_trip(http)
+        alive = layer("ollama", lambda: _version(mac, http), fix) and layer(
+            "models", lambda: _tags(mac, http), "pyinfra inventory.py tasks/models.py"
+        )
+        repeats = 3 if mac.settings.verify == "full" else 1
+        for model in mac.settings.models if alive else ():
+            for _ in range(repeats):
+                layer(
+                    f"chat {model.id}",
+                    lambda m=model.id: _chat(mac, http, m, rtt, latencies),  # type: ignore[misc]
+                    f"on the Mac: ollama run {model.id} hello; its log: ~/.ollama/logs or brew's "
+                    "var/log/ollama.log",
+                )
+    up = layer("gateway", lambda: _gateway(mac), "pyinfra inventory.py tasks/gateway.py")
+    if up and alive:
+        layer("agent", lambda: _agent(mac), "on the Mac: openclaw agent --agent main --message hi")
+    return checks, latencies
+
+
+def _round_trip(http: httpx.Client) -> float:
+    """Milliseconds of the quickest of three small requests, after one that opens the connection."""
+    times = []
+    for _ in range(4):
+        begun = time.perf_counter()
+        try:
+            http.get("/api/version")
+        except httpx.HTTPError:
+            return 0.0
+        times.append(1000 * (time.perf_counter() - begun))
+    return round(min(times[1:]), 2)
+
+
+def _version(mac: MacRun, http: httpx.Client) -> str:
+    version = str(http.get("/api/version").raise_for_status().json()["version"])
+    want = installed(mac.snapshot)
+    if want and version != want:
+        raise Trouble(
+            f"the server is {version}, installed is {want}", expected="one version", fix=""
+        )
+    return f"version {version}"
+
+
+def _tags(mac: MacRun, http: httpx.Client) -> str:
+    names = [m["name"] for m in http.get("/api/tags").raise_for_status().json()["models"]]
+    missing = [w.id for w in mac.settings.models if not any(same(w.id, n) for n in names)]
+    if missing:
+        raise Trouble(f"missing: {', '.join(missing)}", expected="all wanted models", fix="")
+    return f"{len(mac.settings.models)} wanted, {len(names)} there"
+
+
+def _chat(mac: MacRun, http: httpx.Client, model: str, rtt: float, latencies: list[Latency]) -> str:
+    stream = Stream()
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": f"[{mac.run}] {PROMPT}"}],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "max_tokens": 256,
+    }
+    begun = time.perf_counter()
+    with http.stream("POST", "/v1/chat/completions", json=body) as answer:
+        if answer.status_code != 200:
+            answer.read()
+            said = answer.text[:200]
+            raise Trouble(f"HTTP {answer.status_code}: {said}", expected="an answer", fix="")
+        for line in answer.iter_lines():
+            stream.take(time.perf_counter() - begun, line)
+    total = time.perf_counter() - begun
+    if stream.error or not stream.done or stream.first is None:
+        why = stream.error or "the stream ended without any content"
+        raise Trouble(why, expected="content and [DONE]", fix="")
+    running = http.get("/api/ps").raise_for_status().json()["models"]
+    context = next((m.get("context_length") for m in running if same(m["name"], model)), None)
+    latency = Latency(
+        model,
+        round(1000 * stream.first, 1),
+        round(1000 * total, 1),
+        stream.tokens,
+        int(context) if context else None,
+        rtt,
+    )
+    latencies.append(latency)
+    served = f", context served {context}" if context else ""
+    visible = "" if stream.text.strip() else " (reasoning only)"
+    return (
+        f"first token {latency.ttft_ms:.0f} ms, whole {latency.e2e_ms:.0f} ms, "
+        f"{stream.tokens} tokens{visible}{served}"
+    )
+
+
+def _gateway(mac: MacRun) -> str:
+    caps = openclaw.can(mac.snapshot, mac.settings)
+    with client(mac.host, mac.port) as http:
+        path = "/healthz" if caps.health_json else "/"
+        answer = http.get(path).raise_for_status()
+        if caps.health_json and answer.json().get("ok") is not True:
+            raise Trouble(f"/healthz says {answer.text[:100]}", expected="ok", fix="")
+    clean = openclaw.clean(mac.snapshot, mac.settings)
+    script = f"{clean}openclaw health --json --timeout 20000 </dev/null 2>&1\n"
+    _, output = shell(mac, script, 60)
+    if not gateway.health_ok(output.stdout):
+        last = output.stdout.strip().splitlines()[-1:] or ["nothing"]
+        raise Trouble(f"openclaw health says {last[0][:200]}", expected='"ok": true', fix="")
+    job = mac.snapshot.gateway
+    return f"OpenClaw {mac.snapshot.openclaw} on port {mac.port}, pid {job.pid if job else '?'}"
+
+
+def _agent(mac: MacRun) -> str:
+    """One real turn, in a session of its own so that the user's conversations stay as they are."""
+    clean = openclaw.clean(mac.snapshot, mac.settings)
+    script = (
+        f"{clean}openclaw agent --agent {quote(mac.settings.agent)} "
+        f"--session-id clawfleet-{mac.run} --message {quote(PROMPT)} --json </dev/null 2>&1\n"
+        'echo "exit=$?"\n'
+    )
+    begun = time.perf_counter()
+    _, output = shell(mac, script, TURN_TIMEOUT)
+    said, _, code = output.stdout.rpartition("exit=")
+    result = turn(said, int(code) if code.strip().isdigit() else 1)
+    if not result.ok:
+        raise Trouble(
+            f"the turn failed: {result.why or result.text[:200]}", expected="an answer", fix=""
+        )
+    local = [f"ollama/{model.id}" for model in mac.settings.models]
+    if result.model not in local:
+        raise Trouble(
+            f"answered by {result.model}, not by a local model", expected=", ".join(local), fix=""
+        )
+    return f"{result.model} answered in {time.perf_counter() - begun:.1f} s"

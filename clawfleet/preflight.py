@@ -1,0 +1,87 @@
+"""What would keep a Mac from being provisioned, found before anything is changed."""
+
+from __future__ import annotations
+
+from clawfleet import gateway, homebrew, ollama, openclaw, wish
+from clawfleet.plan import Trouble
+from clawfleet.settings import Settings
+from clawfleet.snapshot import Snapshot
+
+SPARE = 2 * 1024**3
+"""Bytes that stay free beside the models: macOS, Homebrew, logs."""
+
+
+def check(snapshot: Snapshot, settings: Settings, port: int) -> list[str]:
+    """Notes about the Mac (nothing that stops it); Trouble for the first thing that does."""
+    if snapshot.kernel != "Darwin":
+        raise Trouble(
+            f"{snapshot.kernel or 'an unknown system'}",
+            expected="macOS",
+            fix="take this host out of hosts.yml",
+        )
+    if snapshot.uid == 0:
+        raise Trouble(
+            "the connection's user is root; Homebrew and OpenClaw's LaunchAgent refuse root",
+            expected="the Mac's own user",
+            fix="set ansible_user in hosts.yml to the user who logs in at that Mac",
+        )
+    if _older(snapshot.macos, 14):
+        raise Trouble(
+            f"macOS {snapshot.macos}",
+            expected="macOS 14 or later: Ollama's current releases need it",
+            fix="update macOS on that Mac",
+        )
+    homebrew.plan(snapshot, settings)
+    ollama.kind(snapshot, settings)
+    ollama.plan(snapshot, settings)
+    openclaw.plan(snapshot, settings)
+    wish.read(snapshot.config)
+    wish.read(snapshot.auth)
+    gateway.decide(snapshot, settings, port, ())
+    _disk(snapshot, settings)
+    return _notes(snapshot, settings)
+
+
+def _disk(snapshot: Snapshot, settings: Settings) -> None:
+    missing = ollama.missing(snapshot, settings)
+    needed = ollama.size_of(missing)
+    if needed and snapshot.disk_free is not None and needed + SPARE > snapshot.disk_free:
+        names = ", ".join(model.id for model in missing)
+        raise Trouble(
+            f"{_gb(snapshot.disk_free)} free where the models lie",
+            expected=f"{_gb(needed + SPARE)}: {_gb(needed)} for {names} and {_gb(SPARE)} to spare",
+            fix="make room on that Mac, or take models off its list",
+        )
+
+
+def _notes(snapshot: Snapshot, settings: Settings) -> list[str]:
+    notes = [
+        f"macOS {snapshot.macos}, {snapshot.chip or snapshot.arch}, "
+        f"{snapshot.memory / 1024**3:.0f} GB, user {snapshot.user}"
+    ]
+    missing = ollama.missing(snapshot, settings)
+    if missing:
+        room = f", {_gb(snapshot.disk_free)} free" if snapshot.disk_free is not None else ""
+        notes.append(
+            f"to pull: {', '.join(m.id for m in missing)} ({_gb(ollama.size_of(missing))}{room})"
+        )
+    # Two thirds of the memory up to 36 GB, three quarters above: Metal's default working set.
+    limit = snapshot.memory * (2 / 3 if snapshot.memory <= 36 * 1024**3 else 3 / 4)
+    biggest = max((m.size or 0 for m in settings.models), default=0)
+    if limit and biggest > limit:
+        notes.append(
+            f"a model of {_gb(biggest)} is more than the {_gb(int(limit))} that this Mac gives its "
+            "GPU: it will be slow"
+        )
+    if snapshot.arch != "arm64":
+        notes.append("an Intel Mac: Ollama has no GPU there, the models above will be slow")
+    return notes
+
+
+def _older(macos: str, major: int) -> bool:
+    head = macos.split(".", maxsplit=1)[0]
+    return head.isdigit() and int(head) < major
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.1f} GB"

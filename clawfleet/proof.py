@@ -1,0 +1,141 @@
+"""What a Mac has to show after the deploy, as data, and how a person reads it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Check:
+    """One layer of one Mac."""
+
+    layer: str
+    ok: bool
+    detail: str
+    seconds: float
+    fix: str = ""
+
+
+@dataclass(frozen=True)
+class Latency:
+    """One request to /v1/chat/completions of one model, timed at the control machine.
+
+    The SSH connection's round trip is inside; ``rtt_ms`` says how much that is.
+    """
+
+    model: str
+    ttft_ms: float | None
+    """Request sent until the first chunk with visible content or reasoning."""
+    e2e_ms: float
+    """Request sent until the last chunk."""
+    output_tokens: int | None
+    """As Ollama counted them (usage.completion_tokens), reasoning included."""
+    context: int | None
+    """Tokens of context that Ollama has allocated (/api/ps), which is what is really served."""
+    rtt_ms: float
+
+
+class Stream:
+    """Reads the lines of a streamed chat completion; feed it with (seconds, line)."""
+
+    def __init__(self) -> None:
+        self.first: float | None = None
+        self.last: float = 0.0
+        self.tokens: int | None = None
+        self.text = ""
+        self.reasoning = ""
+        self.error: str | None = None
+        self.done = False
+
+    def take(self, at: float, line: str) -> None:
+        """One line, received `at` seconds after the request was sent."""
+        if not line.startswith("data:"):
+            return
+        data = line[5:].strip()
+        if data == "[DONE]":
+            self.done = True
+            return
+        chunk = json.loads(data)
+        if "error" in chunk:
+            self.error = str(chunk["error"])
+            return
+        if usage := chunk.get("usage"):
+            self.tokens = int(usage["completion_tokens"])
+        for choice in chunk.get("choices", []):
+            delta = choice.get("delta", {})
+            content = delta.get("content") or ""
+            reasoning = delta.get("reasoning") or ""
+            # The first chunk often carries only the role: that is no token yet.
+            if content or reasoning or delta.get("tool_calls"):
+                self.first = at if self.first is None else self.first
+                self.last = at
+            self.text += content
+            self.reasoning += reasoning
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One turn of the agent, as ``openclaw agent --json`` tells it."""
+
+    ok: bool
+    model: str | None
+    text: str
+    why: str
+
+
+def turn(output: str, code: int) -> Turn:
+    """What a turn's output says. The exit code proves nothing: 2026.2.x gives 0 for a failed turn
+    with the error as its text."""
+    start = output.find("{")
+    try:
+        document = json.loads(output[start:]) if start >= 0 else {}
+    except ValueError:
+        document = {}
+    result = document.get("result") or document
+    meta = (result.get("meta") or {}).get("agentMeta") or {}
+    payloads = result.get("payloads") or []
+    text = " ".join(str(p.get("text") or "") for p in payloads if isinstance(p, dict)).strip()
+    model = f"{meta['provider']}/{meta['model']}" if meta.get("model") else None
+    if not document:
+        last = output.strip().splitlines()[-1:] or ["no output"]
+        return Turn(False, None, "", f"exit code {code}: {last[0][:200]}")
+    if not text:
+        return Turn(False, model, "", f"exit code {code}, no text in the answer")
+    if (failure := _failure(text)) or meta.get("error"):
+        return Turn(False, model, text, failure or str(meta["error"]))
+    return Turn(code == 0, model, text, "" if code == 0 else f"exit code {code}")
+
+
+def _failure(text: str) -> str:
+    marks = ("Connection error", "fetch failed", "HTTP 4", "HTTP 5", "Context overflow", "⚠️")
+    return text[:200] if any(text.startswith(mark) or f" {mark}" in text for mark in marks) else ""
+
+
+def document(
+    *, run: str, when: str, macs: Mapping[str, Mapping[str, Any]], versions: Mapping[str, str]
+) -> dict[str, Any]:
+    """The report as JSON: ``{"schema", "run", "when", "clawfleet", "macs": {name: ...}}``."""
+    return {"schema": SCHEMA, "run": run, "when": when, **versions, "macs": dict(macs)}
+
+
+def as_data(checks: Sequence[Check], latencies: Sequence[Latency]) -> dict[str, Any]:
+    return {
+        "ok": all(check.ok for check in checks),
+        "checks": [asdict(check) for check in checks],
+        "latency": [asdict(latency) for latency in latencies],
+    }
+
+
+def rows(macs: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str, str, str]]:
+    """(Mac, "ok" or "failed", layer, detail) for every check, and for every Mac that stopped."""
+    for name, mac in macs.items():
+        if trouble := mac.get("trouble"):
+            yield name, "failed", "stopped", f"{trouble['found']}\nto fix: {trouble['fix']}"
+        for check in mac.get("checks", []):
+            fix = f"\nto fix: {check['fix']}" if check["fix"] and not check["ok"] else ""
+            yield name, "ok" if check["ok"] else "failed", check["layer"], check["detail"] + fix

@@ -1,0 +1,149 @@
+"""One run of pyinfra: what it knows of each Mac, what went wrong where, and what to report."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from pyinfra import logger
+from pyinfra.api import Host, State
+from pyinfra.api.output import format_text
+from pyinfra.api.state import StateStage
+from pyinfra.context import ctx_host, ctx_state
+
+from clawfleet import settings as settings_module
+from clawfleet import wish
+from clawfleet.connection import tune
+from clawfleet.facts import mac as mac_fact
+from clawfleet.plan import Trouble
+from clawfleet.settings import Settings
+from clawfleet.snapshot import Snapshot
+
+FRESH = 60
+"""Seconds for which a snapshot of the preparing stage serves the executing one too, where nobody
+was asked a question in between (-y)."""
+
+
+@dataclass
+class MacRun:
+    """What this run knows of one Mac."""
+
+    host: Host
+    state: State
+    settings: Settings
+    run: str
+    trouble: Trouble | None = None
+    evidence: list[str] = field(default_factory=list)
+    """Why the gateway will have to be restarted, gathered by the steps before it."""
+    results: dict[str, Any] = field(default_factory=dict)
+    """What the proof found, for the report."""
+    port: int = 0
+    """The gateway's port, once the Mac's own config was read."""
+    wrote: bool = False
+    """This run has replaced files on the Mac (there is a backup to go back to)."""
+    _snapshot: Snapshot | None = None
+    _stage: StateStage | None = None
+    _at: float = 0.0
+
+    @property
+    def executing(self) -> bool:
+        return bool(self.state.is_executing)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The Mac as it is: read once per stage, and again after a step that changed it."""
+        self.enter_stage()
+        if self._snapshot is None:
+            self._snapshot = self._read()
+            self._at = time.monotonic()
+        return self._snapshot
+
+    def enter_stage(self) -> None:
+        """Forget what belongs to the preparing stage when the executing one begins."""
+        stage = self.state.current_stage
+        if stage is self._stage:
+            return
+        asked = self.state.check_for_changes
+        if self._stage is not None and (asked or time.monotonic() - self._at > FRESH):
+            self._snapshot = None
+        self._stage = stage
+        self.evidence.clear()
+        self.trouble = None
+
+    def changed(self) -> None:
+        """The Mac is no longer what the snapshot says."""
+        self._snapshot = None
+
+    def _read(self) -> Snapshot:
+        self.port = self.port or self.settings.gateway_port
+        snapshot = mac_fact.read(self.host, self.settings, self.port)
+        if snapshot.kernel != "Darwin":
+            return snapshot
+        port = wish.gateway_port(snapshot, self.settings)
+        if port != self.port:
+            self.port = port
+            snapshot = mac_fact.read(self.host, self.settings, port)
+        return snapshot
+
+    def say(self, text: str, colour: str | None = None) -> None:
+        """A line about this Mac, for the person who runs this."""
+        line = format_text(text, colour) if colour else text
+        logger.info(f"{self.host.print_prefix}{line}")
+
+    def fail(self, trouble: Trouble) -> None:
+        """Write down and print why this Mac can't go on."""
+        self.trouble = trouble
+        self.results["trouble"] = {
+            "found": trouble.found,
+            "expected": trouble.expected,
+            "fix": trouble.fix,
+        }
+        lines = trouble.lines()
+        logger.error(f"{self.host.print_prefix}{format_text(lines[0], 'red')}")
+        for line in lines[1:]:
+            logger.error(f"{self.host.print_prefix}{line}")
+
+
+_RUNS: WeakKeyDictionary[State, dict[str, MacRun]] = WeakKeyDictionary()
+_IDS: WeakKeyDictionary[State, str] = WeakKeyDictionary()
+_SALT = secrets.token_hex(8)
+
+
+def salt() -> str:
+    """Random for each process: the short hashes of secrets in diffs can't be looked up."""
+    return _SALT
+
+
+def macs(state: State) -> dict[str, MacRun]:
+    """Every Mac that this run has dealt with, by host name."""
+    return _RUNS.get(state, {})
+
+
+def run_id(state: State) -> str:
+    """Name of this run: ``20261123-153000-1a2b``, in UTC; also of its backups on the Macs."""
+    if state not in _IDS:
+        now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        _IDS[state] = f"{now}-{secrets.token_hex(2)}"
+    return _IDS[state]
+
+
+def current() -> MacRun:
+    """The Mac that pyinfra is dealing with now."""
+    state: State = ctx_state.get()  # type: ignore[no-untyped-call]
+    host: Host = ctx_host.get()  # type: ignore[no-untyped-call]
+    known = _RUNS.setdefault(state, {})
+    if host.name not in known:
+        tune(host)
+        data: dict[str, Any] = host.data.dict()  # type: ignore[no-untyped-call]
+        settings = settings_module.load(
+            {key: value for key, value in data.items() if key in settings_module.FIELDS},
+            where=f"settings of {host.name}",
+        )
+        known[host.name] = MacRun(host, state, settings, run_id(state))
+    mac = known[host.name]
+    mac.enter_stage()
+    return mac

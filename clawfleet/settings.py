@@ -1,0 +1,206 @@
+"""Settings: what the user wishes, checked before any Mac is touched."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from clawfleet.names import normalise
+
+MIRROR_VARIABLES = (
+    "HOMEBREW_API_DOMAIN",
+    "HOMEBREW_BOTTLE_DOMAIN",
+    "HOMEBREW_BREW_GIT_REMOTE",
+    "HOMEBREW_CORE_GIT_REMOTE",
+    "HOMEBREW_PIP_INDEX_URL",
+    "HOMEBREW_ARTIFACT_DOMAIN",
+)
+
+
+class SettingsError(ValueError):
+    """Settings that can't be used; the text names the place, the key and the valid values."""
+
+
+class ModelWish(BaseModel):
+    """A model that Ollama shall hold and OpenClaw shall know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str
+    name: str | None = None
+    reasoning: bool = False
+    input: tuple[Literal["text", "image"], ...] = ("text",)
+    context_window: Annotated[int, Field(ge=4096)] | None = None
+    max_tokens: Annotated[int, Field(ge=1)] = 8192
+    size: Annotated[int, Field(ge=0)] | None = None
+
+    @field_validator("id")
+    @classmethod
+    def _valid_name(cls, value: str) -> str:
+        normalise(value)
+        return value
+
+
+class Settings(BaseModel):
+    """Every setting of one Mac. `group_data/all.py` holds the defaults with their reasons."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    homebrew_prefix: str | None = None
+    homebrew_mirror: Literal["ustc", "tuna"] | dict[str, str] | None = None
+    homebrew_installer: str | None = None
+
+    ollama_install: Literal["auto", "formula", "cask"] = "auto"
+    ollama_version: str | None = None
+    ollama_port: Annotated[int, Field(ge=1, le=65535)] = 11434
+    ollama_environment: dict[str, str | int] = {}
+    context_window: Annotated[int, Field(ge=4096)] = 32768
+    models: tuple[ModelWish, ...]
+    primary: str
+    fallbacks: tuple[str, ...] = ()
+    other_providers: tuple[str, ...] = ()
+    keep_fallbacks: bool = True
+
+    openclaw_install: Literal["npm", "pnpm", "brew", "none"] = "npm"
+    openclaw_version: str | None = None
+    agent: str = "main"
+    gateway_port: Annotated[int, Field(ge=1, le=65535)] = 18789
+    gateway_start_timeout: Annotated[int, Field(ge=5, le=1800)] = 180
+    gateway_settle: Annotated[int, Field(ge=0, le=120)] = 6
+    request_timeout: Annotated[int, Field(ge=10, le=3600)] = 300
+    proxies: Literal["unset", "keep"] = "unset"
+    reset_sessions: bool = False
+
+    verify: Literal["off", "quick", "full"] = "quick"
+    reports: str = "reports"
+
+    @field_validator("homebrew_mirror")
+    @classmethod
+    def _known_variables(cls, value: str | dict[str, str] | None) -> str | dict[str, str] | None:
+        if isinstance(value, dict) and (unknown := set(value) - set(MIRROR_VARIABLES)):
+            raise ValueError(
+                f"unknown variable {', '.join(sorted(unknown))}; "
+                f"valid are {', '.join(MIRROR_VARIABLES)}"
+            )
+        return value
+
+    @field_validator("ollama_environment")
+    @classmethod
+    def _plain_variables(cls, value: dict[str, str | int]) -> dict[str, str | int]:
+        for name, content in value.items():
+            if not re.fullmatch(r"[A-Z][A-Z0-9_]*", name):
+                raise ValueError(f"{name!r} is not a name of an environment variable")
+            if "\n" in str(content):
+                raise ValueError(f"the value of {name} has more than one line")
+        return value
+
+    @field_validator("agent")
+    @classmethod
+    def _plain_agent(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", value):
+            raise ValueError(f"{value!r} is not an agent's id (letters, digits, - and _)")
+        return value
+
+    @field_validator("homebrew_prefix")
+    @classmethod
+    def _absolute(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"/[^\s'\"$`\\]*", value):
+            raise ValueError(f"{value!r} is not an absolute path without blanks and quotes")
+        return value
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Settings:
+        if not self.models:
+            raise ValueError("models: at least one model is needed")
+        seen: dict[str, str] = {}
+        for model in self.models:
+            name = normalise(model.id)
+            if name in seen:
+                raise ValueError(
+                    f"models: {seen[name]!r} and {model.id!r} are one model ({name}); keep one"
+                )
+            seen[name] = model.id
+        local = [f"ollama/{model.id}" for model in self.models]
+        for key, reference in [("primary", self.primary)] + [
+            ("fallbacks", f) for f in self.fallbacks
+        ]:
+            provider, slash, _ = reference.partition("/")
+            if not slash:
+                raise ValueError(
+                    f"{key}: {reference!r} is not PROVIDER/MODEL; valid are {', '.join(local)}"
+                )
+            if provider == "ollama" and reference not in local:
+                raise ValueError(
+                    f"{key}: nobody provides {reference!r}; models has {', '.join(local)}"
+                )
+            if provider != "ollama" and provider not in self.other_providers:
+                raise ValueError(
+                    f"{key}: nobody provides {reference!r}; local are {', '.join(local)}, and "
+                    f"other_providers (set up in the Mac's own OpenClaw config) has "
+                    f"{', '.join(self.other_providers) or 'none'}"
+                )
+        if len(set(self.fallbacks)) < len(self.fallbacks) or self.primary in self.fallbacks:
+            raise ValueError("fallbacks: a model stands twice in the chain")
+        if self.ollama_port == self.gateway_port:
+            raise ValueError(f"ollama_port and gateway_port are both {self.ollama_port}")
+        return self
+
+    def window(self, model: ModelWish) -> int:
+        """Context window in tokens that is wished for a model."""
+        return model.context_window or self.context_window
+
+
+FIELDS = tuple(Settings.model_fields)
+
+# What pyinfra itself and its SSH connector read from a host's data.
+_PYINFRA = re.compile(r"^(ssh_|_|fake_|docker_|local_)")
+
+
+def is_setting(key: str) -> bool:
+    """Whether a key of a host's data is ours to check (not pyinfra's own)."""
+    return not _PYINFRA.match(key)
+
+
+def load(data: Mapping[str, Any], *, where: str) -> Settings:
+    """Settings from a host's data; SettingsError whose text says where, which key and why.
+
+    `where` names the origin for the message, such as ``hosts.yml, host mini-1``.
+    """
+    check_keys(data, where=where)
+    try:
+        return Settings(**{k: v for k, v in data.items() if is_setting(k)})
+    except ValidationError as error:
+        raise SettingsError(
+            "\n".join(_explain(where, e) for e in error.errors(include_url=False))
+        ) from None
+
+
+def check_keys(keys: Iterable[str], *, where: str) -> None:
+    """SettingsError for the first key that is no setting, with the nearest valid ones."""
+    for key in keys:
+        if is_setting(key) and key not in FIELDS:
+            near = difflib.get_close_matches(key, FIELDS, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise SettingsError(
+                f"{where}: {key} is not a setting.{hint} Valid are: {', '.join(FIELDS)}."
+            )
+
+
+def _explain(where: str, error: Any) -> str:
+    path = ".".join(str(part) for part in error["loc"] if not str(part).startswith("function-"))
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if not path:
+        key, colon, rest = message.partition(": ")
+        return f"{where}: {key}: {rest}" if colon else f"{where}: {message}"
+    field = Settings.model_fields.get(path.split(".")[0])
+    choices = [c for c in get_args(field.annotation) if isinstance(c, str)] if field else []
+    valid = (
+        f" Valid are: {', '.join(choices)}." if choices and "Input should be" not in message else ""
+    )
+    given = error.get("input")
+    shown = f" (found {given!r})" if isinstance(given, (str, int, float, bool)) else ""
+    return f"{where}: {path}: {message}{shown}.{valid}".replace("..", ".")

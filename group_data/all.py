@@ -1,0 +1,111 @@
+"""Every setting with its default and the reason. Override per group or host in hosts.yml, or for
+one run with `--data KEY=VALUE`. Unknown keys and wrong values are refused before a Mac is touched.
+"""
+
+# --- Homebrew ---------------------------------------------------------------------------------
+
+# Where Homebrew lies. None: found by which bin/brew exists (/opt/homebrew, then /usr/local).
+homebrew_prefix = None
+
+# Mirror for networks where github.com and ghcr.io are slow: "ustc", "tuna", or a mapping of
+# HOMEBREW_* variables. A preset sets the API, the bottles and both git remotes, for the installer
+# and for every later brew call: the installer's address alone still clones from github.com.
+homebrew_mirror = None
+
+# Address of the installer script. None: Homebrew's own, or the mirror's copy of it.
+homebrew_installer = None
+
+# --- Ollama -----------------------------------------------------------------------------------
+
+# "auto" keeps what is there, and installs the formula where nothing is. The formula runs as a
+# launchd service with flash attention and an 8-bit KV cache, never updates itself, shows no dialog,
+# reads its environment from a file, and its bottle is on the mirrors; the app ("cask") needs a
+# login at the screen and updates itself. "formula" and "cask" insist; see docs/ollama.md.
+ollama_install = "auto"
+
+# The version that must be there, such as "0.32.3". None: any. Homebrew installs only its newest,
+# so another one is reported and never exchanged behind your back.
+ollama_version = None
+
+# Port on 127.0.0.1.
+ollama_port = 11434
+
+# More variables for Ollama's server, such as {"OLLAMA_KEEP_ALIVE": "30m"}. With the formula they
+# are kept in ~/.homebrew/services/ollama.env (Homebrew 6).
+ollama_environment = {}
+
+# --- Models -----------------------------------------------------------------------------------
+
+# Tokens of context per request, told to OpenClaw and to Ollama alike. A plain "hi" of OpenClaw is
+# some 12,000 tokens, Ollama's own default on a 32 GB Mac is 4096, and what does not fit is dropped
+# in silence. 32768 is what both models below can hold on 32 GB (docs/ollama.md has the sums).
+context_window = 32768
+
+# Models that Ollama shall hold and OpenClaw shall know, each {id, name, reasoning, input,
+# context_window, max_tokens, size}. size (bytes) is only for the check of free disk before a pull.
+models = [
+    {
+        "id": "gpt-oss:20b",
+        "name": "GPT-OSS 20B (Local)",
+        "reasoning": True,
+        "size": 13_793_441_244,
+    },
+    {
+        "id": "qwen3-coder",
+        "name": "Qwen3 Coder (Local)",
+        "reasoning": False,
+        "size": 18_556_688_736,
+    },
+]
+
+# The default model and what OpenClaw tries after it, as PROVIDER/MODEL. Only local models by
+# default: a cloud model in this list means that prompts leave the Mac when the local ones fail.
+primary = "ollama/gpt-oss:20b"
+fallbacks = ["ollama/qwen3-coder"]
+
+# Fallbacks that a Mac's own config already has stay, after yours. False: only yours.
+keep_fallbacks = True
+
+# Providers besides ollama that your Macs' own OpenClaw config already has, such as ["zai"]; then
+# fallbacks may end in "zai/glm-4.5-air".
+other_providers = []
+
+# --- OpenClaw ---------------------------------------------------------------------------------
+
+# How OpenClaw is installed where it is missing: "npm" (with Homebrew's Node), "pnpm", "brew", or
+# "none" (say what to do and stop). An OpenClaw that is there is used, wherever it came from.
+openclaw_install = "npm"
+
+# The version that must be there. None: any from 2026.2.12 on; where none is, the newest.
+openclaw_version = None
+
+# The agent whose credentials and sessions are looked after.
+agent = "main"
+
+# --- Gateway ----------------------------------------------------------------------------------
+
+# Port on 127.0.0.1; a port in the Mac's own config is kept unless this differs from the default.
+gateway_port = 18789
+
+# Seconds until a started gateway must answer (2026.9.6 takes 30 and more on a busy machine), and
+# seconds for which it must then stay the same process (a crash loop looks alive in between).
+gateway_start_timeout = 180
+gateway_settle = 6
+
+# Seconds that OpenClaw waits for a model, where its version has the key: loading 18 GB takes time.
+request_timeout = 300
+
+# "unset" takes the eight proxy variables out of everything the gateway starts from; "keep" leaves
+# them (requests to Ollama then go through the proxy and fail).
+proxies = "unset"
+
+# Forget the agent's sessions (with a backup) at this run: --data reset_sessions=true
+reset_sessions = False
+
+# --- Proof ------------------------------------------------------------------------------------
+
+# "quick": every layer answers, and one latency figure per model; "full": three of each; "off".
+verify = "quick"
+
+# Folder on this machine for the results, as JSON.
+reports = "reports"

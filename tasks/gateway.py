@@ -1,0 +1,5 @@
+"""The gateway under launchd, restarted when something it reads has changed."""
+
+from clawfleet.operations import provision
+
+provision.gateway(name="The gateway runs")

@@ -1,0 +1,5 @@
+"""Homebrew, from a mirror where one is wanted."""
+
+from clawfleet.operations import provision
+
+provision.homebrew(name="Homebrew is there")

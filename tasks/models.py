@@ -1,0 +1,5 @@
+"""The wanted models in Ollama's store."""
+
+from clawfleet.operations import provision
+
+provision.models(name="The models are there")

@@ -1,0 +1,5 @@
+"""Ollama's server: installed, running, and of the installed version."""
+
+from clawfleet.operations import provision
+
+provision.ollama(name="Ollama answers")

@@ -1,0 +1,5 @@
+"""OpenClaw and the Node it needs."""
+
+from clawfleet.operations import provision
+
+provision.openclaw(name="OpenClaw is there")

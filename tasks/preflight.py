@@ -1,0 +1,5 @@
+"""Can this Mac be provisioned? Reads only."""
+
+from clawfleet.operations import provision
+
+provision.can_be_provisioned(name="The Mac can be provisioned")

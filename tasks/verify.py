@@ -1,0 +1,5 @@
+"""Every layer answers, with first latency figures."""
+
+from clawfleet.operations import verify
+
+verify.verify(name="Every layer answers")
