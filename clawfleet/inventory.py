@@ -53,7 +53,11 @@ def _groups(folder: Path) -> dict[str, list[Any]]:
     if named and not file.is_file():
         raise settings.SettingsError(f"CLAWFLEET_HOSTS names {named}, which is no file")
     if file.exists():
-        fleet = hosts.parse(file.read_text(encoding="utf-8"), where=file.name)
+        try:
+            text = file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise settings.SettingsError(f"{file} can't be read: {error}") from None
+        fleet = hosts.parse(text, where=file.name)
         if not fleet.hosts:
             raise settings.SettingsError(
                 f"{file.name}: no hosts in it; expected all: hosts: NAME: {{ansible_host: "
@@ -65,7 +69,7 @@ def _groups(folder: Path) -> dict[str, list[Any]]:
         raise settings.SettingsError(NO_HOSTS.format(system=platform.system()))
 
     for name, data in fleet.hosts.items():
-        _check(folder, fleet, name, data)
+        _check(folder, fleet, name, data, file.name)
 
     def entry(name: str) -> Any:
         data = dict(fleet.hosts[name])
@@ -77,10 +81,11 @@ def _groups(folder: Path) -> dict[str, list[Any]]:
     named = {g: m for g, m in fleet.groups.items() if g not in ("all", "ungrouped")}
     grouped = {name for members in named.values() for name in members}
     rest = [name for name in fleet.hosts if name not in grouped]
-    return {
-        **{_identifier(g): [entry(name) for name in members] for g, members in named.items()},
-        **({"macs": [entry(name) for name in rest]} if rest else {}),
-    }
+    groups: dict[str, list[str]] = {}
+    for group, members in [*named.items(), *([("macs", rest)] if rest else [])]:
+        # Two names may become one, such as a-b and a_b.
+        groups.setdefault(_identifier(group), []).extend(members)
+    return {g: [entry(name) for name in dict.fromkeys(m)] for g, m in groups.items()}
 
 
 def _identifier(group: str) -> str:
@@ -88,8 +93,11 @@ def _identifier(group: str) -> str:
     return group.replace("-", "_").lstrip("_") or "macs"
 
 
-def _check(folder: Path, fleet: hosts.Fleet, name: str, data: dict[str, Any]) -> None:
+def _check(
+    folder: Path, fleet: hosts.Fleet, name: str, data: dict[str, Any], hosts_file: str
+) -> None:
     merged: dict[str, Any] = {}
+    origins: dict[str, str] = {}
     groups = ["all", *(g for g, members in fleet.groups.items() if name in members and g != "all")]
     for group in groups:
         file = folder / "group_data" / f"{_identifier(group)}.py"
@@ -97,11 +105,14 @@ def _check(folder: Path, fleet: hosts.Fleet, name: str, data: dict[str, Any]) ->
             values = {k: v for k, v in runpy.run_path(str(file)).items() if not k.startswith("_")}
             settings.check_keys(values, where=f"group_data/{file.name}")
             merged |= values
+            origins |= dict.fromkeys(values, f"group_data/{file.name}")
     command_line = dict(_command_line())
     settings.check_keys(command_line, where="--data")
     merged |= {**data, **command_line}
     merged.pop("_connection", None)
-    settings.load(merged, where=f"settings of {name}")
+    origins |= dict.fromkeys(data, f"{hosts_file}, host {name}")
+    origins |= dict.fromkeys(command_line, "--data")
+    settings.load(merged, where=f"settings of {name}", origins=origins)
 
 
 def _command_line() -> list[tuple[str, Any]]:

@@ -6,8 +6,8 @@ import re
 
 _PART = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 _NAME = re.compile(
-    rf"^(?:(?:(?P<host>{_PART}(?::\d+)?)/)?(?P<namespace>[A-Za-z0-9_][A-Za-z0-9_-]{{0,79}})/)?"
-    rf"(?P<model>{_PART})(?::(?P<tag>{_PART}))?$"
+    rf"(?:(?:(?P<host>{_PART}(?::\d+)?)/)?(?P<namespace>[A-Za-z0-9_][A-Za-z0-9_-]{{0,79}})/)?"
+    rf"(?P<model>{_PART})(?::(?P<tag>{_PART}))?"
 )
 
 
@@ -17,7 +17,7 @@ def normalise(name: str) -> str:
     ``qwen3-coder`` gives ``qwen3-coder:latest``. ValueError for what Ollama would refuse.
     Source: ollama types/model/name.go, DisplayShortest (v0.16.1 and later).
     """
-    match = _NAME.match(name)
+    match = _NAME.fullmatch(name)
     if match is None:
         raise ValueError(f"{name!r} is not a model's name ([host/][namespace/]model[:tag])")
     host, namespace = match["host"], match["namespace"]

@@ -85,7 +85,7 @@ def plan(snapshot: Snapshot, settings: Settings) -> list[Step]:
                 expected=f"Node {caps.node} for OpenClaw {target}",
                 fix=f"on the Mac: brew install {caps.node_formula}",
             )
-        found = ", ".join(n.version for n in snapshot.nodes) or "no Node"
+        found = ", ".join(dict.fromkeys(n.version for n in snapshot.nodes)) or "no Node"
         reason = f"OpenClaw {target} needs Node {caps.node}; found {found}"
         steps.append(
             homebrew.install(snapshot, settings, caps.node_formula, kind="formula", reason=reason)

@@ -24,8 +24,11 @@ class Trouble(Exception):
         self.fix = fix
 
     def lines(self) -> list[str]:
+        """For a person; further lines of what was found are indented below the first."""
+        found = self.found.splitlines() or [""]
         return [
-            f"found:    {self.found}",
+            f"found:    {found[0]}",
+            *(f"          {line}" for line in found[1:]),
             f"expected: {self.expected}",
             f"to fix:   {self.fix}",
         ]

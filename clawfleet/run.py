@@ -102,10 +102,9 @@ class MacRun:
             "expected": trouble.expected,
             "fix": trouble.fix,
         }
-        lines = trouble.lines()
-        logger.error(f"{self.host.print_prefix}{format_text(lines[0], 'red')}")
-        for line in lines[1:]:
-            logger.error(f"{self.host.print_prefix}{line}")
+        for number, line in enumerate(trouble.lines()):
+            text = format_text(line, "red") if number == 0 else line
+            logger.error(f"{self.host.print_prefix}{text}")
 
 
 _RUNS: WeakKeyDictionary[State, dict[str, MacRun]] = WeakKeyDictionary()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from clawfleet.capabilities import MEASURED, Version
 from clawfleet.names import normalise
 
 MIRROR_VARIABLES = (
@@ -78,6 +79,24 @@ class Settings(BaseModel):
     verify: Literal["off", "quick", "full"] = "quick"
     reports: str = "reports"
 
+    @field_validator("verify", mode="before")
+    @classmethod
+    def _yaml_off(cls, value: Any) -> Any:
+        # YAML 1.1 reads a bare `off` as false.
+        return "off" if value is False else value
+
+    @field_validator("openclaw_version")
+    @classmethod
+    def _exact_version(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                exact = str(Version.parse(value)) == value
+            except ValueError:
+                exact = False
+            if not exact:
+                raise ValueError(f"{value!r} is not a version such as {MEASURED[1]}")
+        return value
+
     @field_validator("homebrew_mirror")
     @classmethod
     def _known_variables(cls, value: str | dict[str, str] | None) -> str | dict[str, str] | None:
@@ -108,8 +127,10 @@ class Settings(BaseModel):
     @field_validator("homebrew_prefix")
     @classmethod
     def _absolute(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"/[^\s'\"$`\\]*", value):
-            raise ValueError(f"{value!r} is not an absolute path without blanks and quotes")
+        if value is not None and not re.fullmatch(r"/[\w./@+,-]*", value):
+            raise ValueError(
+                f"{value!r} is not an absolute path of letters, digits and . / @ + , - _"
+            )
         return value
 
     @model_validator(mode="after")
@@ -118,7 +139,8 @@ class Settings(BaseModel):
             raise ValueError("models: at least one model is needed")
         seen: dict[str, str] = {}
         for model in self.models:
-            name = normalise(model.id)
+            # Ollama finds a model that is there without regard to case.
+            name = normalise(model.id).lower()
             if name in seen:
                 raise ValueError(
                     f"models: {seen[name]!r} and {model.id!r} are one model ({name}); keep one"
@@ -165,18 +187,20 @@ def is_setting(key: str) -> bool:
     return not _PYINFRA.match(key)
 
 
-def load(data: Mapping[str, Any], *, where: str) -> Settings:
+def load(
+    data: Mapping[str, Any], *, where: str, origins: Mapping[str, str] | None = None
+) -> Settings:
     """Settings from a host's data; SettingsError whose text says where, which key and why.
 
-    `where` names the origin for the message, such as ``hosts.yml, host mini-1``.
+    `where` names the origin for the message, such as ``hosts.yml, host mini-1``; `origins` (key ->
+    origin) is more exact for the keys in it.
     """
     check_keys(data, where=where)
     try:
         return Settings(**{k: v for k, v in data.items() if is_setting(k)})
     except ValidationError as error:
-        raise SettingsError(
-            "\n".join(_explain(where, e) for e in error.errors(include_url=False))
-        ) from None
+        lines = [_explain(where, origins or {}, e) for e in error.errors(include_url=False)]
+        raise SettingsError("\n".join(dict.fromkeys(lines))) from None
 
 
 def check_keys(keys: Iterable[str], *, where: str) -> None:
@@ -190,17 +214,22 @@ def check_keys(keys: Iterable[str], *, where: str) -> None:
             )
 
 
-def _explain(where: str, error: Any) -> str:
-    path = ".".join(str(part) for part in error["loc"] if not str(part).startswith("function-"))
-    message = str(error["msg"]).removeprefix("Value error, ")
-    if not path:
-        key, colon, rest = message.partition(": ")
-        return f"{where}: {key}: {rest}" if colon else f"{where}: {message}"
-    field = Settings.model_fields.get(path.split(".")[0])
-    choices = [c for c in get_args(field.annotation) if isinstance(c, str)] if field else []
-    valid = (
-        f" Valid are: {', '.join(choices)}." if choices and "Input should be" not in message else ""
-    )
+# pydantic names the branches of a union in the path of an error.
+_BRANCH = re.compile(r"(literal|dict|function-\w+)\[.*|str|int")
+
+
+def _explain(where: str, origins: Mapping[str, str], error: Any) -> str:
+    parts = [str(part) for part in error["loc"] if not _BRANCH.fullmatch(str(part))]
+    message = str(error["msg"]).removeprefix("Value error, ").replace("valid tuple", "valid list")
+    if not parts:
+        return f"{origins.get(message.partition(':')[0], where)}: {message}"
+    place = origins.get(parts[0], where)
+    path = ".".join(parts)
+    if error["type"] == "extra_forbidden":
+        valid = ", ".join(ModelWish.model_fields)
+        return f"{place}: {path}: not a key of a model. Valid are: {valid}."
     given = error.get("input")
-    shown = f" (found {given!r})" if isinstance(given, (str, int, float, bool)) else ""
-    return f"{where}: {path}: {message}{shown}.{valid}".replace("..", ".")
+    # Values of variables may be secrets.
+    plain = isinstance(given, str | int | float) and parts[0] != "ollama_environment"
+    shown = f" (found {given!r})" if plain and repr(given) not in message else ""
+    return f"{place}: {path}: {message}{shown}."

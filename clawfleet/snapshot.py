@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
+import io
 import json
 import re
-from dataclasses import dataclass, field
+import tarfile
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 PROXY_VARIABLES = (
@@ -72,7 +75,6 @@ class Listener:
 
     port: int
     processes: tuple[Process, ...] = ()
-    parents: tuple[Process, ...] = ()
     proxies: tuple[str, ...] = ()
     """Names of proxy variables in the environment of the listening process."""
 
@@ -124,7 +126,6 @@ class Snapshot:
     user: str = ""
     uid: int = 0
     home: str = ""
-    admin: bool = False
     sudo_free: bool = False
     now: int = 0
     """The Mac's clock, seconds since 1970."""
@@ -133,7 +134,6 @@ class Snapshot:
 
     gui: bool = False
     gui_error: str = ""
-    console_uid: int | None = None
     gui_environment: dict[str, str] = field(default_factory=dict)
 
     brew: str | None = None
@@ -150,8 +150,6 @@ class Snapshot:
     """Version that the running server tells; None: none answers."""
     models: tuple[Model, ...] = ()
     ollama_env: File = field(default_factory=lambda: File("", None))
-    ollama_plist: File = field(default_factory=lambda: File("", None))
-    node_formulae: dict[str, str] = field(default_factory=dict)
 
     openclaw: str | None = None
     """Version of the installed OpenClaw."""
@@ -169,7 +167,6 @@ class Snapshot:
     dotenv: File = field(default_factory=lambda: File("", None))
     service_env: File = field(default_factory=lambda: File("", None))
     plist: File = field(default_factory=lambda: File("", None))
-    sessions: File = field(default_factory=lambda: File("", None))
     brew_env: File = field(default_factory=lambda: File("", None))
 
     gateway_port: Listener = field(default_factory=lambda: Listener(18789))
@@ -209,70 +206,59 @@ def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -
     for line in output.splitlines():
         name, tab, value = line.partition("\t")
         if tab:
-            values.setdefault(name, []).append(value)
+            values.setdefault(name.removesuffix(":l"), []).append(value)
     if "clawfleet.probe" not in values or "clawfleet.end" not in values:
         raise ProbeError("the answer of the reading script was cut short")
 
+    def every(name: str) -> list[str]:
+        return [value for value in values.get(name, []) if value]
+
     def one(name: str) -> str | None:
-        found = values.get(name, [""])[0]
-        return found or None
-
-    def raw(name: str) -> bytes:
-        try:
-            return base64.b64decode(values.get(f"{name}:b64", [""])[0], validate=True)
-        except binascii.Error as error:
-            raise ProbeError(f"{name} arrived damaged ({error})") from error
-
-    def text(name: str) -> str:
-        return raw(name).decode("utf-8", "replace")
+        return next(iter(every(name)), None)
 
     kernel = one("os.kernel") or ""
     if kernel != "Darwin":
         return Snapshot(kernel=kernel)
 
+    files = _unpack(one("files.tar"))
+    processes = {p.pid: p for p in map(_process, every("process"))}
+
     def file(name: str) -> File:
-        path = one(f"file.{name}.path") or ""
-        facts = one(f"file.{name}")
-        link = one(f"file.{name}.link")
-        if facts is None:
-            trouble = "not a regular file" if one(f"file.{name}.other") else None
+        path = one(f"file.{name}") or ""
+        link, trouble = one(f"file.{name}.link"), one(f"file.{name}.trouble")
+        if path not in files:
             return File(path, None, link=link, trouble=trouble)
-        mode, uid, mtime, _size, sha256 = facts.split()
-        trouble = "not readable by this user" if one(f"file.{name}.unreadable") else None
-        content = None if trouble else raw(f"file.{name}.content")
-        return File(path, content, mode, int(uid), int(mtime), sha256, link, trouble)
+        return replace(files[path], link=link, trouble=trouble)
 
     def listener(name: str, port: int) -> Listener:
+        pids = sorted({int(pid) for pid in every(f"{name}.port")})
         return Listener(
             port,
-            tuple(_process(line) for line in values.get(f"{name}.port.process", []) if line),
-            tuple(_process(line) for line in values.get(f"{name}.port.parent", []) if line),
-            tuple(sorted(set(values.get(f"{name}.port.proxy", [])))),
+            tuple(processes[pid] for pid in pids if pid in processes),
+            tuple(n for n in PROXY_VARIABLES if n in every(f"{name}.proxy")),
         )
 
-    tags = _json(raw("ollama.api.tags")).get("models")
-    healthz = _json(raw("gateway.healthz"))
-    gateway_print = text("gateway.print")
-    disk = one("disk.free_kb")
-    console = one("console.uid")
-    http = one("gateway.http") or "0"
+    sysctl = dict(line.split(": ", 1) for line in every("sysctl") if ": " in line)
+    api = [_json(line) for line in every("ollama.api")]
+    tags = next((a["models"] for a in api if a.get("models")), [])
+    http = every("gateway.http") or ["0"]
+    healthz = _json("".join(http[1:]))
+    gateway_print = "\n".join(values.get("gateway.print", []))
     return Snapshot(
         kernel=kernel,
         macos=one("os.version") or "",
-        arch="arm64" if one("sysctl.hw.optional.arm64") == "1" else one("os.arch") or "",
-        chip=one("sysctl.machdep.cpu.brand_string") or "",
-        memory=int(one("sysctl.hw.memsize") or 0),
+        arch="arm64" if sysctl.get("hw.optional.arm64") == "1" else one("os.arch") or "",
+        chip=sysctl.get("machdep.cpu.brand_string", ""),
+        memory=int(sysctl.get("hw.memsize", 0)),
         user=one("user.name") or "",
         uid=int(one("user.uid") or 0),
         home=one("user.home") or "",
-        admin="admin" in (one("user.groups") or "").split(),
         sudo_free=one("sudo.free") == "yes",
         now=int(one("now") or 0),
-        disk_free=int(disk) * 1024 if disk and disk.isdigit() else None,
+        disk_free=_available(every("df")),
         gui=one("gui.exists") == "yes",
         gui_error=one("gui.error") or "",
-        console_uid=int(console) if console and console.isdigit() else None,
-        gui_environment=_block(text("gui.print"), "environment"),
+        gui_environment=_block("\n".join(values.get("gui.print", [])), "environment"),
         brew=one("brew.prefix"),
         ollama_formula=one("ollama.formula"),
         ollama_cask=one("ollama.cask"),
@@ -280,47 +266,74 @@ def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -
         ollama_app_version=one("ollama.app.version"),
         ollama_link=one("ollama.link"),
         ollama_port=listener("ollama", ollama_port),
-        ollama_server=_json(raw("ollama.api.version")).get("version"),
+        ollama_server=next((str(a["version"]) for a in api if "version" in a), None),
         models=tuple(
-            Model(str(m["name"]), str(m.get("digest", "")), int(m.get("size", 0)))
-            for m in tags or []
+            Model(str(m["name"]), str(m.get("digest", "")), int(m.get("size", 0))) for m in tags
         ),
         ollama_env=file("ollama_env"),
-        ollama_plist=file("ollama_plist"),
-        node_formulae={
-            name.removeprefix("node.formula."): found[0]
-            for name, found in values.items()
-            if name.startswith("node.formula.")
-        },
         openclaw=one("openclaw.version"),
         openclaw_bin=one("openclaw.bin"),
         openclaw_entry=one("openclaw.entry"),
         nodes=tuple(
             Node(path, version.removeprefix("v"))
-            for path, _, version in (v.rpartition(" ") for v in values.get("node", []))
-            if version
+            for path, _, version in (value.rpartition(" ") for value in every("node"))
+            if path and version
         ),
         npm=one("npm.bin"),
         pnpm=one("pnpm.bin"),
-        sqlite=one("openclaw.sqlite") == "yes" or one("openclaw.agent_sqlite") == "yes",
+        sqlite=one("openclaw.sqlite") == "yes",
         state_link=one("state.link"),
         config=file("config"),
         auth=file("auth"),
         dotenv=file("dotenv"),
         service_env=file("service_env"),
         plist=file("plist"),
-        sessions=file("sessions"),
         brew_env=file("brew_env"),
         gateway_port=listener("gateway", gateway_port),
         gateway=parse_job(gateway_print) if gateway_print else None,
         gateway_disabled=one("gateway.disabled") == "yes",
         gateway_system=one("gateway.system") == "yes",
-        gateway_http=int(http) if http.isdigit() else 0,
+        gateway_http=int(http[0]) if http[0].isdigit() else 0,
         gateway_live=healthz.get("ok") is True,
-        restart_needed=tuple(line for line in text("restart.needed").splitlines() if line),
-        shell_proxies=tuple(values.get("shell.proxy", [])),
-        agent_proxies=tuple(values.get("agent.proxy", [])),
+        restart_needed=tuple(dict.fromkeys((file("restart_needed").text or "").splitlines())),
+        shell_proxies=tuple(f"~/{name}" for name in every("shell.proxy")),
+        agent_proxies=tuple(
+            f"~/{name}"
+            for name in every("agent.proxy")
+            if not name.endswith(f"{GATEWAY_LABEL}.plist")
+        ),
     )
+
+
+def _unpack(encoded: str | None) -> dict[str, File]:
+    if encoded is None:
+        return {}
+    files: dict[str, File] = {}
+    try:
+        with tarfile.open(fileobj=io.BytesIO(base64.b64decode(encoded, validate=True))) as tar:
+            for member in tar.getmembers():
+                extracted = tar.extractfile(member) if member.isfile() else None
+                if extracted is None:
+                    continue
+                content = extracted.read()
+                path = "/" + member.name.lstrip("/")
+                files[path] = File(
+                    path,
+                    content,
+                    mode=f"{member.mode & 0o7777:o}",
+                    uid=member.uid,
+                    mtime=int(member.mtime),
+                    sha256=hashlib.sha256(content).hexdigest(),
+                )
+    except (binascii.Error, tarfile.TarError) as error:
+        raise ProbeError(f"the files arrived damaged ({error})") from error
+    return files
+
+
+def _available(df: list[str]) -> int | None:
+    # df -P: Filesystem, 1024-blocks, Used, Available, Capacity, Mounted on
+    fields = df[1].split() if len(df) > 1 else []
+    return int(fields[3]) * 1024 if len(fields) > 3 and fields[3].isdigit() else None
 
 
 def parse_job(printed: str) -> Job:
@@ -364,7 +377,7 @@ def _block(printed: str, name: str) -> dict[str, str]:
     return dict(re.findall(r"^\t\t(\S+) => (.*)$", block.group(1), re.M))
 
 
-def _json(raw: bytes) -> dict[str, Any]:
+def _json(raw: str) -> dict[str, Any]:
     try:
         loaded = json.loads(raw)
     except ValueError:

@@ -106,7 +106,8 @@ def plan(
     if not caps.provider_timeout:
         # Checked here as well, so that a template that was edited can't break an older version.
         wanted["models"]["providers"]["ollama"].pop("timeoutSeconds", None)
-    reasons = tuple(dict.fromkeys(shape.reasons.values()))
+    used = ["api", "num_ctx", "credential", *(["timeout_path"] if caps.provider_timeout else [])]
+    reasons = tuple(dict.fromkeys(shape.reasons[field] for field in used))
     if caps.warning:
         reasons = (caps.warning, *reasons)
     changes = [_merged(snapshot, snapshot.config, existing, wanted, reasons)]

@@ -18,6 +18,7 @@ from pyinfra.api.operation import PyinfraOperation
 from clawfleet import commit, redact, run
 from clawfleet.diff import color, unified
 from clawfleet.plan import FileChange, Step, Trouble
+from clawfleet.report import at_the_end
 
 P = ParamSpec("P")
 Commands = Generator[Any, None, None]
@@ -29,6 +30,7 @@ def mac_operation(function: Callable[P, Commands]) -> PyinfraOperation[P]:
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> Commands:
         mac = run.current()
+        at_the_end(mac.state)
         if mac.trouble is not None:
             host.noop("this Mac was stopped before this step")
             return
@@ -94,20 +96,25 @@ def call(function: Callable[[run.MacRun], None]) -> FunctionCommand:
 
 def announce(mac: run.MacRun, steps: Iterable[Step], files: Iterable[FileChange]) -> None:
     """Say what will be done, before the first yield: the dry run sees exactly this."""
+
+    def short(text: str) -> str:
+        home = mac.snapshot.home
+        return text.replace(f"{home}/", "~/") if home else text
+
     for change in files:
         verb = "modify" if change.file.exists else "create"
-        mac.say(f"Will {verb} {change.path}")
+        mac.say(f"Will {verb} {short(change.path)}")
         if mac.state.config.DIFF:
             for reason in change.reasons:
                 mac.say(f"  because {reason}")
             before = None if change.file.content is None else _decode(change.file.content)
-            lines = unified(change.path, before, _decode(change.after), salt=run.salt())
+            lines = unified(short(change.path), before, _decode(change.after), salt=run.salt())
             for line in color(lines):
                 mac.say(f"  {line}")
     for step in steps:
-        mac.say(f"Will {step.title}: {step.reason}")
+        mac.say(f"Will {short(step.title)}: {short(step.reason)}")
         if step.show and mac.state.config.DIFF:
-            mac.say(f"  {step.show}")
+            mac.say(f"  {short(step.show)}")
 
 
 def execute(step: Step) -> FunctionCommand:

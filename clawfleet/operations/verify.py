@@ -16,7 +16,6 @@ from clawfleet.operations.mac import Commands, mac_operation, shell
 from clawfleet.plan import Trouble, quote
 from clawfleet.proof import Check, Latency, Stream, as_data, turn
 from clawfleet.redact import text as redacted
-from clawfleet.report import at_the_end
 from clawfleet.run import MacRun, current, salt
 
 PROMPT = "Answer with one short sentence: what is the capital of France?"
@@ -32,7 +31,6 @@ def verify() -> Commands:
     layer does not answer.
     """
     mac = current()
-    at_the_end(mac.state)
     if not mac.executing:
         host.noop("checked when the deploy runs")
         return

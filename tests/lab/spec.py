@@ -58,8 +58,10 @@ class MacSpec:
     gui_login: bool = True
     """Whether the user is logged in at the console: decides if ``gui/UID`` exists."""
     sudo: Literal["nopasswd", "password"] = "nopasswd"
-    disk_free: int | None = None
-    """Bytes that ``df`` reports as available; None: the truth of the machine below."""
+    disk_free: int | None = 187184795648
+    """Bytes that ``df`` reports as available, by default as on the Mac of the captured sample (the
+    lab's models are small, their names say 32 GB); None: the truth of the machine below."""
+
     def save(self, path: Path) -> None:
         """Write the JSON that :func:`load` reads."""
         path.write_text(json.dumps(asdict(self), indent=1) + "\n")

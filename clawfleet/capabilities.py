@@ -1,0 +1,263 @@
+"""What each OpenClaw version accepts, and the Ollama settings that follow from it.
+
+OpenClaw's schema is strict: one key that a version does not know, and neither its command line nor
+its gateway starts. Its versions differ, so the config is decided by what the installed one can do.
+Every boundary below was measured, see ``docs/openclaw-versions.md``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import total_ordering
+from types import MappingProxyType
+from typing import Literal, NamedTuple
+
+_VERSION = re.compile(
+    r"(?:openclaw\s+)?v?(\d{4})\.(\d{1,2})\.(\d{1,3})(?:-(?:(alpha|beta)\.)?(\d{1,3}))?(?![\w.-])",
+    re.IGNORECASE,
+)
+_STAGES = {"alpha": 0, "beta": 1, None: 2}
+
+
+@total_ordering
+@dataclass(frozen=True)
+class Version:
+    """An OpenClaw version, ordered as OpenClaw releases them.
+
+    ``2026.7.1-beta.2`` comes before ``2026.7.1``, the correction ``2026.7.1-2`` after it (unlike
+    in semantic versioning, where every suffix comes before).
+    """
+
+    year: int
+    month: int
+    patch: int
+    stage: Literal["alpha", "beta"] | None = None
+    number: int = 0
+    """Of the alpha, the beta or the correction; 0: the release itself."""
+
+    @classmethod
+    def parse(cls, text: str) -> Version:
+        """The version in what ``openclaw --version`` prints, or in a bare ``2026.2.17``.
+
+        >>> Version.parse("OpenClaw 2026.9.6 (eb377ac)")
+        Version(year=2026, month=9, patch=6, stage=None, number=0)
+
+        ValueError when there is none.
+        """
+        match = _VERSION.match(text.strip())
+        if match is None:
+            raise ValueError(f"not an OpenClaw version: {text.strip()[:80]!r} (like 2026.9.6)")
+        year, month, patch, stage, number = match.groups()
+        named: Literal["alpha", "beta"] | None = None
+        if stage:
+            named = "alpha" if stage.lower() == "alpha" else "beta"
+        return cls(int(year), int(month), int(patch), named, int(number or 0))
+
+    def _key(self) -> tuple[int, int, int, int, int]:
+        return (self.year, self.month, self.patch, _STAGES[self.stage], self.number)
+
+    def __lt__(self, other: Version) -> bool:
+        return self._key() < other._key()
+
+    def __str__(self) -> str:
+        base = f"{self.year}.{self.month}.{self.patch}"
+        if self.stage:
+            return f"{base}-{self.stage}.{self.number}"
+        return f"{base}-{self.number}" if self.number else base
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What one OpenClaw version can do. The fields start as OpenClaw 2026.2.12 has them."""
+
+    version: Version
+    native_api: bool = False
+    """``models.providers.ollama.api: "ollama"`` is accepted (Ollama's own /api/chat)."""
+    native_sends_context_window: bool = False
+    """With the native API, a model's ``contextWindow`` becomes the request's ``num_ctx``."""
+    models_required: bool = True
+    """A provider without ``models`` is refused."""
+    provider_timeout: bool = False
+    """``models.providers.ollama.timeoutSeconds`` is accepted."""
+    openai_num_ctx: bool = False
+    """``injectNumCtxForOpenAICompat`` is accepted: /v1 requests carry ``num_ctx``."""
+    model_params: bool = False
+    """``params: {num_ctx: ...}`` of a model is accepted."""
+    model_context_tokens: bool = False
+    """``contextTokens`` of a model is accepted."""
+    auth_store: Literal["file", "sqlite"] = "file"
+    """Credentials: ``agents/main/agent/auth-profiles.json``, or a database that only OpenClaw
+    writes, beside which a new ``auth-profiles.json`` keeps the gateway from starting."""
+    session_store: Literal["file", "sqlite"] = "file"
+    """Conversations: ``agents/main/sessions/sessions.json``, or a database."""
+    validate_command: tuple[str, ...] = ("config", "get", "gateway.mode")
+    """Arguments for ``openclaw``: exit code 0 when the file in OPENCLAW_CONFIG_PATH is valid."""
+    config_patch: bool = False
+    """``openclaw config patch`` exists."""
+    strict_json: bool = False
+    """``openclaw config set --strict-json`` exists."""
+    node: str = ">=22.12.0"
+    """Range of Node versions, as npm's ``engines``."""
+    node_formula: Literal["node@22", "node@24"] = "node@22"
+    """Homebrew formula that satisfies :attr:`node`."""
+    service_env: Literal["plist", "file"] = "plist"
+    """Where ``gateway install`` puts the environment of the LaunchAgent."""
+    health_json: bool = False
+    """``/healthz`` answers JSON; where False every path answers 200 with HTML."""
+    stop_needs_force: bool = False
+    """``gateway stop`` without a terminal wants ``--force``."""
+    assumed: bool = False
+    """The version lies outside what was measured; the nearest measured one stands for it."""
+    warning: str = ""
+    """What to tell the user when :attr:`assumed`, else empty."""
+    reasons: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Field -> why it differs from 2026.2.12; a field that does not is absent."""
+
+
+class Change(NamedTuple):
+    since: str
+    field: str
+    value: object
+    reason: str
+
+
+CHANGES: tuple[Change, ...] = (
+    Change("2026.2.17", "native_api", True, "speaks Ollama's native API"),
+    Change(
+        "2026.2.17",
+        "native_sends_context_window",
+        True,
+        "sends a model's contextWindow to Ollama as num_ctx",
+    ),
+    Change("2026.9.6", "native_sends_context_window", False, "sends only params.num_ctx to Ollama"),
+    Change("2026.9.6", "models_required", False, "accepts a provider without models"),
+    Change("2026.9.6", "provider_timeout", True, "has a time-out for each provider"),
+    Change("2026.9.6", "openai_num_ctx", True, "sends num_ctx over /v1 as well"),
+    Change("2026.9.6", "model_params", True, "has request parameters for each model"),
+    Change("2026.9.6", "model_context_tokens", True, "has a context budget for each model"),
+    Change("2026.9.6", "auth_store", "sqlite", "keeps credentials in SQLite"),
+    Change("2026.9.6", "session_store", "sqlite", "keeps conversations in SQLite"),
+    Change(
+        "2026.9.6", "validate_command", ("config", "validate"), "validates a file without using it"
+    ),
+    Change("2026.9.6", "config_patch", True, "has config patch"),
+    Change("2026.9.6", "strict_json", True, "has config set --strict-json"),
+    Change("2026.9.6", "node", ">=24.16.0 <25 || >=26.1.0", "no longer runs on Node 22"),
+    Change("2026.9.6", "node_formula", "node@24", "no longer runs on Node 22"),
+    Change("2026.9.6", "service_env", "file", "keeps the LaunchAgent's environment in a file"),
+    Change("2026.9.6", "health_json", True, "answers health probes with JSON"),
+    Change("2026.9.6", "stop_needs_force", True, "asks before it stops the service"),
+)
+"""Every difference, oldest first; a later row of the same field replaces the earlier."""
+
+MEASURED = (Version.parse("2026.2.12"), Version.parse("2026.9.6"))
+"""First and last version that were measured."""
+
+
+def capabilities(version: Version) -> Capabilities:
+    """What this version can do.
+
+    A version outside the measured range gets what the nearest measured one can do, with
+    ``assumed`` set and a warning for the user; it is never refused.
+    """
+    first, last = MEASURED
+    nearest = min(max(version, first), last)
+    caps = Capabilities(version=version)
+    known = {item.name for item in fields(Capabilities)}
+    reasons: dict[str, str] = {}
+    for since, name, value, reason in CHANGES:
+        if name not in known:
+            raise AssertionError(f"no such capability: {name}")
+        if Version.parse(since) <= nearest:
+            caps = replace(caps, **{name: value})  # type: ignore[arg-type]
+            reasons[name] = f"OpenClaw {reason} since {since}"
+    caps = replace(caps, reasons=MappingProxyType(reasons))
+    if nearest == version:
+        return caps
+    order = "older than the first" if version < first else "newer than the last"
+    return replace(
+        caps,
+        assumed=True,
+        warning=(
+            f"OpenClaw {version} is {order} version that was measured ({nearest}); "
+            f"it is treated like {nearest}. If its validator refuses the config, "
+            f"install a measured one: npm install -g openclaw@{nearest}"
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How the Ollama provider has to be written for one version, with the reasons."""
+
+    api: Literal["ollama", "openai-completions"]
+    """``models.providers.ollama.api``."""
+    base_url_suffix: Literal["", "/v1"]
+    """What follows ``http://127.0.0.1:11434`` in ``baseUrl``."""
+    num_ctx: Literal["params", "context_window", "server"]
+    """How the context length reaches Ollama: a model's ``params.num_ctx``, its ``contextWindow``,
+    or not at all, so that the server needs OLLAMA_CONTEXT_LENGTH."""
+    context_tokens: bool
+    """Whether a model gets ``contextTokens``, the budget OpenClaw itself keeps to."""
+    credential: Literal["auth-profiles", "provider"]
+    """Where the (meaningless, but required) key lies: the file ``auth-profiles.json``, or
+    ``models.providers.ollama.apiKey``."""
+    api_key: str
+    """The key itself; ``ollama-local`` is OpenClaw's own marker for a local Ollama."""
+    timeout_path: tuple[str, ...]
+    """Path in openclaw.json of the request's time-out in seconds."""
+    reasons: Mapping[str, str]
+    """Field of this class -> why, for the user."""
+
+
+def wanted_shape(caps: Capabilities) -> Shape:
+    """The settings this project writes for an OpenClaw with these capabilities."""
+    why = caps.reasons
+    v = caps.version
+    reasons: dict[str, str] = {}
+    if caps.native_api:
+        reasons["api"] = f"{why['native_api']}; over /v1 its tool calls are unreliable"
+        reasons["base_url_suffix"] = "the native API has no /v1"
+    else:
+        reasons["api"] = f'OpenClaw {v} refuses api "ollama"'
+        reasons["base_url_suffix"] = "the OpenAI-compatible API lies under /v1"
+    num_ctx: Literal["params", "context_window", "server"]
+    if caps.model_params:
+        num_ctx, reasons["num_ctx"] = "params", why["model_params"]
+    elif caps.native_api and caps.native_sends_context_window:
+        num_ctx, reasons["num_ctx"] = "context_window", why["native_sends_context_window"]
+    else:
+        num_ctx = "server"
+        reasons["num_ctx"] = f"OpenClaw {v} sends no num_ctx: OLLAMA_CONTEXT_LENGTH has to be set"
+    reasons["context_tokens"] = (
+        why["model_context_tokens"]
+        if caps.model_context_tokens
+        else f"OpenClaw {v} refuses contextTokens of a model"
+    )
+    sqlite = caps.auth_store == "sqlite"
+    reasons["credential"] = reasons["api_key"] = (
+        f"{why['auth_store']}: an auth-profiles.json would keep its gateway from starting"
+        if sqlite
+        else f"OpenClaw {v} reads credentials from auth-profiles.json"
+    )
+    reasons["timeout_path"] = (
+        f"{why['provider_timeout']}: a local model may need minutes to load"
+        if caps.provider_timeout
+        else f"OpenClaw {v} refuses timeoutSeconds of a provider"
+    )
+    return Shape(
+        api="ollama" if caps.native_api else "openai-completions",
+        base_url_suffix="" if caps.native_api else "/v1",
+        num_ctx=num_ctx,
+        context_tokens=caps.model_context_tokens,
+        credential="provider" if sqlite else "auth-profiles",
+        api_key="ollama-local",
+        timeout_path=(
+            ("models", "providers", "ollama", "timeoutSeconds")
+            if caps.provider_timeout
+            else ("agents", "defaults", "timeoutSeconds")
+        ),
+        reasons=MappingProxyType(reasons),
+    )
