@@ -88,8 +88,11 @@ class Capabilities:
     model_context_tokens: bool = False
     """``contextTokens`` of a model is accepted."""
     auth_store: Literal["file", "sqlite"] = "file"
-    """Credentials: ``agents/main/agent/auth-profiles.json``, or a database that only OpenClaw
-    writes, beside which a new ``auth-profiles.json`` keeps the gateway from starting."""
+    """Where credentials are read from: ``agents/main/agent/auth-profiles.json``, or a database
+    that only OpenClaw writes."""
+    auth_file_blocks: bool = False
+    """An ``auth-profiles.json`` that was not migrated keeps the gateway from starting (between
+    this and the move to the database it is ignored)."""
     session_store: Literal["file", "sqlite"] = "file"
     """Conversations: ``agents/main/sessions/sessions.json``, or a database."""
     validate_command: tuple[str, ...] = ("config", "get", "gateway.mode")
@@ -104,10 +107,14 @@ class Capabilities:
     """Homebrew formula that satisfies :attr:`node`."""
     service_env: Literal["plist", "file"] = "plist"
     """Where ``gateway install`` puts the environment of the LaunchAgent."""
+    token_in_plist: bool = True
+    """``gateway install`` writes the gateway's token into the plist, so that another token in
+    openclaw.json needs ``gateway install --force``."""
     health_json: bool = False
     """``/healthz`` answers JSON; where False every path answers 200 with HTML."""
     stop_needs_force: bool = False
-    """``gateway stop`` without a terminal wants ``--force``."""
+    """``gateway stop`` without a terminal wants ``--force`` (some versions before do not know
+    that option, so it is given only where this is True)."""
     assumed: bool = False
     """The version lies outside what was measured; the nearest measured one stands for it."""
     warning: str = ""
@@ -123,34 +130,50 @@ class Change(NamedTuple):
     reason: str
 
 
+NODE_24 = "no longer run on Node 22"
 CHANGES: tuple[Change, ...] = (
-    Change("2026.2.17", "native_api", True, "speaks Ollama's native API"),
+    Change("2026.2.17", "native_api", True, "speak Ollama's native API"),
     Change(
         "2026.2.17",
         "native_sends_context_window",
         True,
-        "sends a model's contextWindow to Ollama as num_ctx",
+        "send a model's contextWindow to Ollama as num_ctx",
     ),
-    Change("2026.9.6", "native_sends_context_window", False, "sends only params.num_ctx to Ollama"),
-    Change("2026.9.6", "models_required", False, "accepts a provider without models"),
-    Change("2026.9.6", "provider_timeout", True, "has a time-out for each provider"),
-    Change("2026.9.6", "openai_num_ctx", True, "sends num_ctx over /v1 as well"),
-    Change("2026.9.6", "model_params", True, "has request parameters for each model"),
-    Change("2026.9.6", "model_context_tokens", True, "has a context budget for each model"),
-    Change("2026.9.6", "auth_store", "sqlite", "keeps credentials in SQLite"),
-    Change("2026.9.6", "session_store", "sqlite", "keeps conversations in SQLite"),
+    Change("2026.2.26", "strict_json", True, "have config set --strict-json"),
+    Change("2026.3.13", "node", ">=22.16.0", "want Node 22.16"),
+    Change("2026.3.31", "node", ">=22.14.0", "run on Node 22.14 as well"),
+    Change("2026.4.15", "openai_num_ctx", True, "send num_ctx over /v1 as well"),
+    Change("2026.4.15", "model_context_tokens", True, "have a context budget for each model"),
+    Change("2026.4.15", "validate_command", ("config", "validate"), "have config validate"),
+    Change("2026.4.15", "token_in_plist", False, "keep the token out of the LaunchAgent"),
+    Change("2026.4.15", "health_json", True, "answer health probes with JSON"),
+    Change("2026.5.7", "provider_timeout", True, "have a time-out for each provider"),
+    Change("2026.5.7", "model_params", True, "have request parameters for each model"),
+    Change("2026.5.7", "config_patch", True, "have config patch"),
+    Change("2026.5.7", "service_env", "file", "keep the LaunchAgent's environment in a file"),
+    Change("2026.6.11", "models_required", False, "accept a provider without models"),
     Change(
-        "2026.9.6", "validate_command", ("config", "validate"), "validates a file without using it"
+        "2026.6.11",
+        "native_sends_context_window",
+        False,
+        "no longer send contextWindow to Ollama, only params.num_ctx",
     ),
-    Change("2026.9.6", "config_patch", True, "has config patch"),
-    Change("2026.9.6", "strict_json", True, "has config set --strict-json"),
-    Change("2026.9.6", "node", ">=24.16.0 <25 || >=26.1.0", "no longer runs on Node 22"),
-    Change("2026.9.6", "node_formula", "node@24", "no longer runs on Node 22"),
-    Change("2026.9.6", "service_env", "file", "keeps the LaunchAgent's environment in a file"),
-    Change("2026.9.6", "health_json", True, "answers health probes with JSON"),
-    Change("2026.9.6", "stop_needs_force", True, "asks before it stops the service"),
+    Change("2026.6.11", "auth_store", "sqlite", "keep credentials in SQLite"),
+    Change("2026.6.11", "node", ">=22.19.0", "want Node 22.19"),
+    Change(
+        "2026.7.1", "node", ">=22.22.3 <23 || >=24.15.0 <25 || >=25.9.0", "want Node 22.22 or 24.15"
+    ),
+    Change("2026.8.2", "auth_file_blocks", True, "refuse to start beside an auth-profiles.json"),
+    Change("2026.8.2", "session_store", "sqlite", "keep conversations in SQLite"),
+    Change("2026.8.2", "stop_needs_force", True, "ask before they stop the service"),
+    Change("2026.9.3", "node", ">=24.16.0 <25 || >=26.1.0", NODE_24),
+    Change("2026.9.3", "node_formula", "node@24", NODE_24),
 )
-"""Every difference, oldest first; a later row of the same field replaces the earlier."""
+"""Every difference, oldest first; a later row of the same field replaces the earlier.
+
+``since`` is the first measured version that has it: where not every version was measured, one or
+two before it may have it already, and get the older shape, which they accept as well.
+"""
 
 MEASURED = (Version.parse("2026.2.12"), Version.parse("2026.9.6"))
 """First and last version that were measured."""
@@ -172,7 +195,7 @@ def capabilities(version: Version) -> Capabilities:
             raise AssertionError(f"no such capability: {name}")
         if Version.parse(since) <= nearest:
             caps = replace(caps, **{name: value})  # type: ignore[arg-type]
-            reasons[name] = f"OpenClaw {reason} since {since}"
+            reasons[name] = f"OpenClaw {since} and later {reason}"
     caps = replace(caps, reasons=MappingProxyType(reasons))
     if nearest == version:
         return caps
@@ -215,37 +238,40 @@ class Shape:
 def wanted_shape(caps: Capabilities) -> Shape:
     """The settings this project writes for an OpenClaw with these capabilities."""
     why = caps.reasons
-    v = caps.version
     reasons: dict[str, str] = {}
     if caps.native_api:
-        reasons["api"] = f"{why['native_api']}; over /v1 its tool calls are unreliable"
+        reasons["api"] = f"{why['native_api']}; over /v1 it advises against tool calls"
         reasons["base_url_suffix"] = "the native API has no /v1"
     else:
-        reasons["api"] = f'OpenClaw {v} refuses api "ollama"'
+        reasons["api"] = _not_before("native_api", 'api "ollama"')
         reasons["base_url_suffix"] = "the OpenAI-compatible API lies under /v1"
     num_ctx: Literal["params", "context_window", "server"]
     if caps.model_params:
-        num_ctx, reasons["num_ctx"] = "params", why["model_params"]
+        num_ctx, reasons["num_ctx"] = "params", f"{why['model_params']}: num_ctx is one"
     elif caps.native_api and caps.native_sends_context_window:
         num_ctx, reasons["num_ctx"] = "context_window", why["native_sends_context_window"]
     else:
         num_ctx = "server"
-        reasons["num_ctx"] = f"OpenClaw {v} sends no num_ctx: OLLAMA_CONTEXT_LENGTH has to be set"
+        reasons["num_ctx"] = (
+            f"OpenClaw {caps.version} sends no num_ctx: OLLAMA_CONTEXT_LENGTH has to be set"
+        )
     reasons["context_tokens"] = (
         why["model_context_tokens"]
         if caps.model_context_tokens
-        else f"OpenClaw {v} refuses contextTokens of a model"
+        else _not_before("model_context_tokens", "contextTokens of a model")
     )
     sqlite = caps.auth_store == "sqlite"
-    reasons["credential"] = reasons["api_key"] = (
-        f"{why['auth_store']}: an auth-profiles.json would keep its gateway from starting"
-        if sqlite
-        else f"OpenClaw {v} reads credentials from auth-profiles.json"
-    )
+    if not sqlite:
+        credential = f"OpenClaw {caps.version} reads credentials from auth-profiles.json"
+    elif caps.auth_file_blocks:
+        credential = f"{why['auth_file_blocks']}: the key belongs to the provider"
+    else:
+        credential = f"{why['auth_store']} and ignore auth-profiles.json"
+    reasons["credential"] = reasons["api_key"] = credential
     reasons["timeout_path"] = (
         f"{why['provider_timeout']}: a local model may need minutes to load"
         if caps.provider_timeout
-        else f"OpenClaw {v} refuses timeoutSeconds of a provider"
+        else _not_before("provider_timeout", "timeoutSeconds of a provider")
     )
     return Shape(
         api="ollama" if caps.native_api else "openai-completions",
@@ -261,3 +287,8 @@ def wanted_shape(caps: Capabilities) -> Shape:
         ),
         reasons=MappingProxyType(reasons),
     )
+
+
+def _not_before(name: str, what: str) -> str:
+    since = next(change.since for change in CHANGES if change.field == name)
+    return f"OpenClaw refuses {what} before {since}"

@@ -21,16 +21,20 @@ def script(
     run: str,
     validate: str | None = None,
     restart_reasons: Sequence[str] = (),
+    port: int | None = None,
 ) -> str:
     """sh that makes all `changes` or none, with the state before kept in this run's backup.
 
     `validate` is a command that must accept the file in ``$CANDIDATE`` (the new openclaw.json,
     beside the old one) before it replaces it. `restart_reasons` are left for the gateway in the
-    same script, so that a run that dies in between is finished by the next. Exit codes:
+    same script, so that a run that dies in between is finished by the next. With `port` the
+    gateway there is stopped first, once all else has succeeded: it answers a change of its files
+    with a restart of its own. Exit codes:
     CHANGED_MEANWHILE, REFUSED_BY_OPENCLAW, 1 for anything else; nothing was moved then.
     """
     names = [f"t{index}" for index in range(len(changes))]
     parts = [
+        f"PORT={port}\n{load('launchd.sh')}" if port else "",
         _fill(load("commit.sh"), run),
         "".join(f"{name}=; " for name in names),
         "trap 'rm -f " + " ".join(f'"${name}"' for name in names) + "' EXIT\n",
@@ -53,16 +57,21 @@ chmod {change.mode} "$t{index}" || exit 1
             parts.append(f"CANDIDATE=$t{index}; export CANDIDATE\n{validate} || exit 65\n")
     for change in changes:
         parts.append(f"keep {quote(change.path)} {quote(_name(change.path))}\n")
+    if port:
+        parts.append("stop || exit 1\n")
+    for change in changes:
+        parts.append(f"compare {quote(change.path)} {change.file.sha256 or 'absent'}\n")
     if restart_reasons:
         lines = "\n".join(reason.replace("\n", " ") for reason in restart_reasons)
         parts.append(
             f"cat >> \"$HOME/.clawfleet/restart-needed\" <<'END' || exit 1\n{lines}\nEND\n"
         )
     for index, change in enumerate(changes):
-        path = quote(change.path)
-        parts.append(
-            f'compare {path} {change.file.sha256 or "absent"}\nmv -f "$t{index}" {path} || exit 1\n'
+        back = "".join(
+            f'put {quote(c.path)} {quote(_name(c.path))} "$t{i}"; '
+            for i, c in enumerate(changes[:index])
         )
+        parts.append(f'mv -f "$t{index}" {quote(change.path)} || {{ {back}exit 1; }}\n')
     parts.append(f"\nprune {KEPT}\nexit 0\n")
     return "".join(parts)
 

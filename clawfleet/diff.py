@@ -19,7 +19,7 @@ NO_NEWLINE = "\\ No newline at end of file"
 _HASH_LENGTHS = (4, 8, 16, 64)
 # Cursor movements and the like, and what turns the direction of text, must not reach a terminal.
 _UNPRINTABLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
 )
 _LEAD = 20
 """Characters shown before the first difference of two lines that are cut."""
@@ -154,7 +154,7 @@ def _window(line: str, start: int, width: int) -> str:
     mark, body = line[:1], line[1:]
     if len(body) < width:
         return line
-    room = width - 2
+    room = width - 3
     start = max(0, min(start, len(body) - room))
     left = "…" if start else ""
     right = "…" if start + room < len(body) else ""

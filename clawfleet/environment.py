@@ -18,7 +18,8 @@ from clawfleet.snapshot import PROXY_VARIABLES, File, Snapshot
 
 _ASSIGNMENT = re.compile(rf"^\s*(?:export\s+)?({'|'.join(PROXY_VARIABLES)})\s*=")
 _PLIST_KEY = re.compile(
-    rf"[ \t]*<key>\s*({'|'.join(PROXY_VARIABLES)})\s*</key>\s*<string>[^<]*</string>[ \t]*\r?\n?"
+    rf"[ \t]*<key>\s*({'|'.join(PROXY_VARIABLES)})\s*</key>\s*"
+    r"(?:<string>[^<]*</string>|<string\s*/>)[ \t]*\r?\n?"
 )
 
 

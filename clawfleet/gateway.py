@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import plistlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +9,9 @@ from typing import Any, Literal
 
 from clawfleet import json5
 from clawfleet.capabilities import Capabilities
-from clawfleet.openclaw import can, clean
+from clawfleet.openclaw import can, clean, in_range
 from clawfleet.plan import Step, Trouble
+from clawfleet.proof import answer
 from clawfleet.scripts import load
 from clawfleet.settings import Settings
 from clawfleet.snapshot import GATEWAY_LABEL, Snapshot
@@ -48,7 +48,7 @@ def decide(snapshot: Snapshot, settings: Settings, port: int, pending: Sequence[
         raise stranger
     if not snapshot.plist.exists:
         return Decision("install", ("no LaunchAgent on this Mac",))
-    drift = _drift(snapshot, port)
+    drift = _drift(snapshot, port, can(snapshot, settings))
     if drift:
         return Decision("reinstall", drift)
     reasons = [*snapshot.restart_needed, *pending]
@@ -56,7 +56,8 @@ def decide(snapshot: Snapshot, settings: Settings, port: int, pending: Sequence[
     if snapshot.gateway_disabled:
         reasons.append("launchd has it disabled")
     if job is None:
-        reasons.append("it is installed but not loaded")
+        # While its files are replaced this run itself keeps it stopped, and has said why.
+        reasons = reasons or ["it is installed but not loaded"]
     elif job.pid is None:
         reasons.append(f"it is loaded but not running ({job.state}, last exit {job.last_exit})")
     elif not _serves(snapshot, job.pid):
@@ -98,7 +99,7 @@ undo() {{ (
 {undo or "exit 1"}
 ) }}
 """
-    script = clean(snapshot, settings) + prelude + load("gateway.sh")
+    script = clean(snapshot, settings) + prelude + load("launchd.sh") + load("gateway.sh")
     titles = {"install": "install the gateway", "reinstall": "install the gateway again"}
     return Step(
         titles.get(decision.action, "restart the gateway"),
@@ -108,6 +109,11 @@ undo() {{ (
         timeout=settings.gateway_start_timeout * 3 + 180,
         show=f"openclaw gateway {verb}",
     )
+
+
+def start_again(port: int, undo: str) -> str:
+    """sh for a Mac that failed while its gateway was stopped: this run's files back, and start."""
+    return f'PORT={port}\n{load("launchd.sh")}\n(\n{undo or "true"}\n) && [ -f "$P" ] && again\n'
 
 
 def _probe(caps: Capabilities) -> str:
@@ -132,12 +138,23 @@ def _stranger(snapshot: Snapshot) -> Trouble | None:
     port = snapshot.gateway_port
     job = snapshot.gateway.pid if snapshot.gateway else None
     for process in port.processes:
-        if process.pid == job or process.ppid == job or "openclaw" in process.command.lower():
+        ours = process.pid == job or process.ppid == job
+        # A tunnel to another Mac's gateway has the word in its command as well.
+        tunnel = process.command.split()[0].rpartition("/")[2] == "ssh"
+        if ours or ("openclaw" in process.command.lower() and not tunnel):
             continue
         return Trouble(
             f"port {port.port} is taken by pid {process.pid}: {process.command[:90]}",
             expected="OpenClaw's gateway there, or a free port",
             fix=f"end it on the Mac (kill {process.pid}), or set another gateway_port",
+        )
+    if not port.processes and snapshot.gateway_http:
+        # Without root, lsof shows the user's own processes only.
+        return Trouble(
+            f"port {port.port} is taken by a process of another user",
+            expected="OpenClaw's gateway there, or a free port",
+            fix=f"on the Mac: sudo lsof -nP -iTCP:{port.port} -sTCP:LISTEN shows it; end it, or set "
+            "another gateway_port",
         )
     return None
 
@@ -146,15 +163,20 @@ def _serves(snapshot: Snapshot, pid: int) -> bool:
     return any(pid in (p.pid, p.ppid) for p in snapshot.gateway_port.processes)
 
 
-def _drift(snapshot: Snapshot, port: int) -> tuple[str, ...]:
-    """What the plist pins that the config says otherwise: OpenClaw takes both at install time."""
+def _drift(snapshot: Snapshot, port: int, caps: Capabilities) -> tuple[str, ...]:
+    """What the plist pins at install time (port, token, Node) and is otherwise by now."""
     try:
         plist: Any = plistlib.loads(snapshot.plist.content or b"")
+        arguments = [str(a) for a in plist.get("ProgramArguments", [])]
+        environment = dict(plist.get("EnvironmentVariables", {}))
     except Exception:
         return ("its plist can't be read",)
-    arguments = [str(a) for a in plist.get("ProgramArguments", [])]
-    environment = plist.get("EnvironmentVariables", {})
     reasons = []
+    for node in snapshot.nodes:
+        if node.path in arguments and not in_range(node.version, caps.node):
+            reasons.append(
+                f"its plist has Node {node.version}, OpenClaw {caps.version} needs {caps.node}"
+            )
     pinned = arguments[arguments.index("--port") + 1] if "--port" in arguments[:-1] else None
     if pinned and pinned != str(port):
         reasons.append(f"its plist has port {pinned}, the config {port}")
@@ -171,9 +193,5 @@ def _drift(snapshot: Snapshot, port: int) -> tuple[str, ...]:
 
 
 def health_ok(output: str) -> bool:
-    """Whether ``openclaw health --json`` said ok (noise before the object is passed over)."""
-    start = output.find("{")
-    try:
-        return json.loads(output[start:])["ok"] is True if start >= 0 else False
-    except (ValueError, KeyError, TypeError):
-        return False
+    """Whether ``openclaw health --json`` said ok (noise around the object is passed over)."""
+    return answer(output).get("ok") is True

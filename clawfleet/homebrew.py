@@ -83,6 +83,11 @@ def plan(snapshot: Snapshot, settings: Settings) -> list[Step]:
         _INSTALLERS[wish] if isinstance(wish, str) else INSTALLER
     )
     by_hand = f'on the Mac itself: /bin/bash -c "$(curl -fsSL {address})"'
+    if address.endswith(".git"):
+        by_hand = (
+            f"on the Mac itself: git clone --depth=1 {address} /tmp/brew-install && "
+            "/bin/bash /tmp/brew-install/install.sh"
+        )
     if not snapshot.sudo_free:
         raise Trouble(
             "no Homebrew, and sudo asks for a password",
@@ -99,7 +104,7 @@ def plan(snapshot: Snapshot, settings: Settings) -> list[Step]:
     script = f"""{environment(snapshot, settings)}
 d=$(mktemp -d "${{TMPDIR:-/tmp}}/clawfleet.XXXXXX") || exit 1
 trap 'rm -rf "$d"' EXIT
-{fetch} || {{ echo "the installer can't be fetched from {address}" >&2; exit 1; }}
+{fetch} || {{ echo "the installer can't be fetched from "{quote(address)} >&2; exit 1; }}
 /bin/bash "$d/install/install.sh" </dev/null || exit 1
 [ -x {quote(where)}/bin/brew ] || {{ echo "the installer left no {where}/bin/brew" >&2; exit 1; }}
 """
@@ -163,10 +168,11 @@ def set_lines(text: str, wanted: Mapping[str, str | None]) -> str:
             if value is None or name in seen:
                 continue
             seen.add(name)
-            out.append(f"{name}={value}\n")
+            same = line.rstrip("\r\n") == f"{name}={value}"
+            out.append(line if same else f"{name}={value}\n")
         else:
             out.append(line)
-    if out and not out[-1].endswith("\n"):
+    new = [f"{n}={v}\n" for n, v in wanted.items() if v is not None and n not in seen]
+    if new and out and not out[-1].endswith("\n"):
         out[-1] += "\n"
-    out += [f"{n}={v}\n" for n, v in wanted.items() if v is not None and n not in seen]
-    return "".join(out)
+    return "".join(out + new)

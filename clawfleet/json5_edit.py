@@ -274,12 +274,10 @@ def remove(text: str, container: Container, index: int) -> str:
     lead, comment = _after_comments(text, *gap)
     after = entry.value.end if entry.comma is None else entry.comma + 1
     cuts = [(lead, entry.value.end)]
-    if _NEWLINE.search(text, lead, entry.start) and _keeps_line(text, entry, after, comment):
-        blanks = _BLANKS.match(text, entry.value.end if entry.comma is None else after)
-        cuts = [(entry.start, entry.value.end)]
-        cuts += [blanks.span()] if blanks else []
-        between = _BLANKS.match(text, entry.value.end)
-        cuts += [between.span()] if between and between.end() <= after else []
+    if _keeps_blanks(text, container, index, after, lead, comment):
+        commented = COMMENT.search(text, entry.value.end, after)
+        blanks = _BLANKS.match(text, entry.value.end if commented else after)
+        cuts = [(entry.start, entry.value.end), *([blanks.span()] if blanks else [])]
     elif len(entries) == 1 and not comment and _NEWLINE.search(text, *gap):
         closing = _newline(text) + line_indent(text, container.start)
         rest = text[after : container.end - 1]
@@ -292,15 +290,20 @@ def remove(text: str, container: Container, index: int) -> str:
     return _without(text, cuts)
 
 
-def _keeps_line(text: str, entry: Entry, after: int, comment_before: str) -> bool:
-    """Whether something other than the entry needs the line that it begins."""
-    if COMMENT.search(text, entry.value.end, after):
-        return True
+def _keeps_blanks(
+    text: str, container: Container, index: int, after: int, lead: int, comment: str
+) -> bool:
+    """Whether the blanks before the entry (from `lead`, after `comment`) are for what follows."""
+    entry = container.entries[index]
+    own_line = bool(_NEWLINE.search(text, lead, entry.start))
+    commented = bool(COMMENT.search(text, entry.value.end, after))
     blanks = _BLANKS.match(text, after)
     rest = text[blanks.end() if blanks else after :][:1]
     if rest in ("}", "]"):
-        return comment_before.startswith("//")
-    return rest not in NEWLINES
+        return own_line and (commented or comment.startswith("//"))
+    if own_line:
+        return commented or rest not in NEWLINES
+    return index == 0 and not commented and rest not in NEWLINES
 
 
 def _without(text: str, cuts: list[tuple[int, int]]) -> str:

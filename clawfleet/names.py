@@ -30,5 +30,11 @@ def normalise(name: str) -> str:
 
 
 def same(one: str, other: str) -> bool:
-    """Whether two names mean one model; Ollama matches existing names without regard to case."""
-    return normalise(one).lower() == normalise(other).lower()
+    """Whether two names mean one model; Ollama matches existing names without regard to case.
+
+    False where one of them is no model's name at all, as a server may list.
+    """
+    try:
+        return normalise(one).lower() == normalise(other).lower()
+    except ValueError:
+        return False

@@ -90,7 +90,7 @@ def plan(snapshot: Snapshot, settings: Settings) -> Plan:
         steps.append(homebrew.install(snapshot, settings, what, kind=wanted, reason=reason))
     elif settings.ollama_version and version != settings.ollama_version:
         raise Trouble(
-            f"Ollama {version}",
+            f"Ollama {version or 'of an unknown version'}",
             expected=f"{settings.ollama_version}, as ollama_version says",
             fix="Homebrew installs only its newest: brew upgrade ollama on the Mac if that is the "
             "newest, else take ollama_version out of the settings",
@@ -112,6 +112,9 @@ def plan(snapshot: Snapshot, settings: Settings) -> Plan:
 
     if owner == "foreign" and (snapshot.ollama_server is None or snapshot.ollama_server != version):
         raise foreign(snapshot, version)
+    if owner == ("app" if wanted == "formula" else "formula"):
+        # An app that lies elsewhere, or a formula that was uninstalled while its server ran.
+        raise foreign(snapshot, version)
     if owner == "foreign":
         notes.append(
             "port "
@@ -120,6 +123,8 @@ def plan(snapshot: Snapshot, settings: Settings) -> Plan:
         )
     elif owner == "none":
         steps.append(_start(snapshot, settings, wanted, "no server answers"))
+    elif steps:
+        steps.append(_restart(snapshot, settings, wanted, "a server of before the install runs"))
     elif version and snapshot.ollama_server != version:
         reason = f"server {snapshot.ollama_server or 'does not answer'}, installed {version}"
         steps.append(_restart(snapshot, settings, wanted, reason))
@@ -131,12 +136,14 @@ def plan(snapshot: Snapshot, settings: Settings) -> Plan:
 def foreign(snapshot: Snapshot, version: str | None) -> Trouble:
     """Somebody else listens on Ollama's port."""
     port = snapshot.ollama_port
-    who = "; ".join(f"pid {p.pid}: {p.command[:80]}" for p in port.processes) or "another user's"
+    who = "; ".join(f"pid {p.pid}: {p.command[:80]}" for p in port.processes)
+    who = who or "a process of another user"
     served = f", an Ollama {snapshot.ollama_server}" if snapshot.ollama_server else ""
     pids = " ".join(str(p) for p in port.pids)
     return Trouble(
-        f"port {port.port} is taken by a process that no service started ({who}){served}",
-        expected=f"Ollama {version or ''} of Homebrew or Ollama.app there, or a free port",
+        f"port {port.port} is taken by something else ({who}){served}",
+        expected=f"{f'Ollama {version}' if version else 'the Ollama'} of Homebrew or Ollama.app "
+        "there, or a free port",
         fix=f"end it on the Mac (kill {pids or 'PID'}) and run again, or set another ollama_port",
     )
 
@@ -152,7 +159,8 @@ def missing(snapshot: Snapshot, settings: Settings) -> list[ModelWish]:
 
 def _wait(settings: Settings, version: str | None) -> str:
     """sh that waits until the server answers, at most 60 s, and says what was seen last."""
-    return f"PORT={settings.ollama_port}\nWANT={quote(version or '')}\n{load('ollama-wait.sh')}"
+    want = f'"{version}"' if version else ""
+    return f"PORT={settings.ollama_port}\nWANT={quote(want)}\n{load('ollama-wait.sh')}"
 
 
 def _start(snapshot: Snapshot, settings: Settings, wanted: Kind, reason: str) -> Step:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from clawfleet import gateway, homebrew, ollama, openclaw, wish
 from clawfleet.plan import Trouble
 from clawfleet.settings import Settings
@@ -11,7 +13,9 @@ SPARE = 2 * 1024**3
 """Bytes that stay free beside the models: macOS, Homebrew, logs."""
 
 
-def check(snapshot: Snapshot, settings: Settings, port: int) -> list[str]:
+def check(
+    snapshot: Snapshot, settings: Settings, port: int, templates: Mapping[str, str]
+) -> list[str]:
     """Notes about the Mac (nothing that stops it); Trouble for the first thing that does."""
     if snapshot.kernel != "Darwin":
         raise Trouble(
@@ -34,9 +38,12 @@ def check(snapshot: Snapshot, settings: Settings, port: int) -> list[str]:
     homebrew.plan(snapshot, settings)
     ollama.kind(snapshot, settings)
     ollama.plan(snapshot, settings)
-    openclaw.plan(snapshot, settings)
     wish.read(snapshot.config)
     wish.read(snapshot.auth)
+    openclaw.plan(snapshot, settings)
+    if snapshot.openclaw == str(openclaw.version(snapshot, settings)):
+        # The version that will read the files is the one that is there.
+        wish.plan(snapshot, settings, templates, lambda: "")
     gateway.decide(snapshot, settings, port, ())
     _disk(snapshot, settings)
     return _notes(snapshot, settings)
@@ -61,10 +68,12 @@ def _notes(snapshot: Snapshot, settings: Settings) -> list[str]:
     ]
     missing = ollama.missing(snapshot, settings)
     if missing:
-        room = f", {_gb(snapshot.disk_free)} free" if snapshot.disk_free is not None else ""
-        notes.append(
-            f"to pull: {', '.join(m.id for m in missing)} ({_gb(ollama.size_of(missing))}{room})"
-        )
+        size = ollama.size_of(missing)
+        sums = [_gb(size)] if size else []
+        if snapshot.disk_free is not None:
+            sums.append(f"{_gb(snapshot.disk_free)} free")
+        shown = f" ({', '.join(sums)})" if sums else ""
+        notes.append(f"to pull: {', '.join(m.id for m in missing)}{shown}")
     # Two thirds of the memory up to 36 GB, three quarters above: Metal's default working set.
     limit = snapshot.memory * (2 / 3 if snapshot.memory <= 36 * 1024**3 else 3 / 4)
     biggest = max((m.size or 0 for m in settings.models), default=0)

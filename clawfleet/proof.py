@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -66,8 +67,8 @@ class Stream:
             return
         if usage := chunk.get("usage"):
             self.tokens = int(usage["completion_tokens"])
-        for choice in chunk.get("choices", []):
-            delta = choice.get("delta", {})
+        for choice in chunk.get("choices") or []:
+            delta = choice.get("delta") or {}
             content = delta.get("content") or ""
             reasoning = delta.get("reasoning") or ""
             # The first chunk often carries only the role: that is no token yet.
@@ -88,31 +89,52 @@ class Turn:
     why: str
 
 
+def answer(output: str) -> dict[str, Any]:
+    """The JSON object in what a command printed, {} where none is; lines of a log around it are
+    passed over."""
+    decoder = json.JSONDecoder()
+    starts = [match.start() for match in re.finditer(r"^[ \t]*\{", output, re.M)]
+    for start in starts:
+        try:
+            value = decoder.raw_decode(output[start:].lstrip())[0]
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            return value
+    return {}
+
+
 def turn(output: str, code: int) -> Turn:
     """What a turn's output says. The exit code proves nothing: 2026.2.x gives 0 for a failed turn
     with the error as its text."""
-    start = output.find("{")
-    try:
-        document = json.loads(output[start:]) if start >= 0 else {}
-    except ValueError:
-        document = {}
+    document = answer(output)
     result = document.get("result") or document
     meta = (result.get("meta") or {}).get("agentMeta") or {}
     payloads = result.get("payloads") or []
     text = " ".join(str(p.get("text") or "") for p in payloads if isinstance(p, dict)).strip()
-    model = f"{meta['provider']}/{meta['model']}" if meta.get("model") else None
+    model = f"{meta.get('provider')}/{meta['model']}" if meta.get("model") else None
     if not document:
         last = output.strip().splitlines()[-1:] or ["no output"]
         return Turn(False, None, "", f"exit code {code}: {last[0][:200]}")
     if not text:
         return Turn(False, model, "", f"exit code {code}, no text in the answer")
-    if (failure := _failure(text)) or meta.get("error"):
-        return Turn(False, model, text, failure or str(meta["error"]))
+    flagged = any(isinstance(p, dict) and p.get("isError") for p in payloads)
+    if (failure := _failure(text)) or flagged or meta.get("error"):
+        return Turn(False, model, text, failure or (text[:200] if flagged else str(meta["error"])))
     return Turn(code == 0, model, text, "" if code == 0 else f"exit code {code}")
 
 
 def _failure(text: str) -> str:
-    marks = ("Connection error", "fetch failed", "HTTP 4", "HTTP 5", "Context overflow", "⚠️")
+    marks = (
+        "Connection error",
+        "fetch failed",
+        "HTTP 4",
+        "HTTP 5",
+        "Ollama API error",
+        "LLM request",
+        "Context overflow",
+        "⚠️",
+    )
     return text[:200] if any(text.startswith(mark) or f" {mark}" in text for mark in marks) else ""
 
 

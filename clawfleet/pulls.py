@@ -66,6 +66,8 @@ def explain(model: str, message: str) -> tuple[str, str]:
             "a model of the Ollama library (https://ollama.com/library)",
             f"correct {model!r} in `models` of the settings",
         )
+    if "invalid model name" in message or "unauthorized" in message:
+        return "a model that anybody may pull", f"correct {model!r} in `models` of the settings"
     if "newer version of Ollama" in message:
         return "a server that can run this model", "on the Mac: brew upgrade ollama, then run again"
     if "no space" in message:

@@ -41,24 +41,26 @@ _PLAIN_KEY = re.compile(
     r"|strategy|usage|ref|allow)$"
 )
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
-_REFERENCE_SOURCES = frozenset({"env", "file", "exec"})
+_REFERENCE_SOURCES = ("env", "file", "exec")
 
 _LOOKS = re.compile(
     r"""
     (?P<keep>\b(?:Bearer|Basic|Token)\s+)(?!\$\{)[A-Za-z0-9._~+/=:-]{6,}
-    | (?P<scheme>\b[a-z][a-z0-9+.-]*://)(?!\$\{)[^\s/@:'"]*:[^\s/@'"]+(?=@)
+    | (?P<scheme>\b[a-z][a-z0-9+.-]{0,20}://)(?!\$\{)[^\s/@:'"]*:[^\s/@'"]+(?=@)
     | (?P<web>\bhttps?://)(?!\$\{)[^\s/@'"]+(?=@)
     | (?P<hook>hooks\.slack\.com/services/|/api/webhooks/\d+/)[^\s'"]+
-    | (?P<query>[?&](?:[\w-]*(?:token|key|secret|password|signature)|sig|auth)=)(?!\$\{)[^\s&\#'"]+
-    | (?P<option>--?[\w-]*(?:token|api-?key|secret|password|passphrase)[= ])(?![-$])[^\s'"<]+
+    | (?P<query>[?&](?:[\w-]{0,64}(?:token|key|secret|password|signature)|sig|auth)=)
+      (?!\$\{)[^\s&\#'"]+
+    | (?P<option>(?<![\w-])--?[\w-]{0,64}(?:token|api-?key|secret|password|passphrase)[= ])
+      (?![-$])[^\s'"<]+
     | \b(?:sk|pk|rk|gsk|xai|hf|npm|glpat|ghp|gho|ghu|ghs|ghr|github_pat|pplx|r8|tvly|sgp)[-_]
       [A-Za-z0-9_-]{8,}
     | \bxox[a-z]-[A-Za-z0-9-]{8,} | \bxapp-[A-Za-z0-9-]{8,}
     | \b(?:AKIA|ASIA)[0-9A-Z]{16}\b | \bAIza[A-Za-z0-9_-]{20,} | \bya29\.[A-Za-z0-9_-]{10,}
-    | \beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?
+    | \beyJ[A-Za-z0-9_-]{8,2048}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?
     | \b\d{6,12}:[A-Za-z0-9_-]{30,}
     | \b[0-9a-f]{32}\.[A-Za-z0-9]{12,}
-    | \b[MNO][A-Za-z0-9_-]{22,}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{25,}
+    | \b[MNO][A-Za-z0-9_-]{22,40}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{25,}
     | -----BEGIN[ ][A-Z ]*PRIVATE[ ]KEY-----[\s\S]*?(?:-----END[ ][A-Z ]*PRIVATE[ ]KEY-----|\Z)
     """,
     re.VERBOSE,
@@ -68,10 +70,10 @@ _ENVIRONMENT = re.compile(
     r"""(?P<value>"(?:[^"\\]|\\[\s\S])*"|'[^']*'(?:\\''[^']*')*|[^\r\n]*)(?=\r?$)""",
     re.MULTILINE,
 )
-_ASSIGNMENT = re.compile(
-    r"""(?P<lead>(?P<quote>["']?)(?P<key>[A-Za-z_][\w.-]*)(?P=quote)\s*[=:]\s*)"""
-    r"""(?P<value>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'"""
-    r"""|(?:(?:Bearer|Basic)[ ])?(?:‹secret[ ][0-9a-f]+›|\$\{[A-Z_][A-Z0-9_]*\}|[^\s"',;}\])<])+)"""
+_KEY = re.compile(r"""(?P<quote>["']?)(?<![\w.-])(?P<key>\w[\w.-]*+)(?P=quote)\s*[=:]\s*""")
+_VALUE = re.compile(
+    r""""(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'"""
+    r"""|(?:(?:Bearer|Basic)[ ])?(?:‹secret[ ][0-9a-f]+›|\$\{[A-Z_][A-Z0-9_]*\}|[^\s"',;}\])<])+"""
 )
 _PLIST = re.compile(r"(?P<lead><key>(?P<key>[^<]*)</key>\s*<(?:string|data)>)(?P<value>[^<]*)")
 
@@ -179,7 +181,9 @@ class _Redactor:
         for start, end, shown in self._spots(source, root, (), secret=False):
             out += [self._comments(source[at:start]), shown]
             at = end
-        return "".join(out) + self._comments(source[at:])
+        shown = "".join(out) + self._comments(source[at:])
+        # A known secret may run over several values, where quotes inside it were not escaped.
+        return self._known.sub(lambda match: self._hash(match[0]), shown)
 
     def _comments(self, gap: str) -> str:
         """What stands between values: brackets, keys and comments."""
@@ -215,19 +219,31 @@ class _Redactor:
         """Any text: assignments, plist members and command lines by key, the rest by look."""
 
         def hide(match: re.Match[str]) -> str:
-            lead, value = match["lead"], match["value"]
-            quote = value[:1] if value[:1] in ("'", '"') and value[-1:] == value[:1] else ""
-            # Which object a "key" belongs to is not known here, so it is taken for a secret.
-            if not is_secret_key(("profiles", match["key"])):
+            if not self._names_secret(match["key"]):
                 return match[0]
-            bare = value[1:-1] if quote and len(value) > 1 else value
-            return f"{lead}{quote}{self._whole(bare)}{quote}"
+            return match["lead"] + self._quoted(match["value"])
 
         # By look first: a private key runs over several lines.
         source = self._parts(source)
-        for pattern in (_PLIST, _ENVIRONMENT, _ASSIGNMENT):
-            source = pattern.sub(hide, source)
-        return source
+        source = _ENVIRONMENT.sub(hide, _PLIST.sub(hide, source))
+        out: list[str] = []
+        at = 0
+        for key in _KEY.finditer(source):
+            if key.start() < at or not self._names_secret(key["key"]):
+                continue
+            if value := _VALUE.match(source, key.end()):
+                out += [source[at : key.end()], self._quoted(value[0])]
+                at = value.end()
+        return "".join(out) + source[at:]
+
+    def _names_secret(self, key: str) -> bool:
+        # Which object a "key" belongs to is not known in a line, so it is taken for a secret.
+        return is_secret_key(("profiles", key))
+
+    def _quoted(self, value: str) -> str:
+        quote = value[0] if len(value) > 1 and value[0] in "\"'" and value[0] == value[-1] else ""
+        inner = value[1:-1] if quote else value
+        return f"{quote}{self._whole(inner)}{quote}"
 
 
 def _is_reference_source(entry: Entry) -> bool:

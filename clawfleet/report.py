@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import io
 import json
 import os
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 from pyinfra.api import State
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from clawfleet import proof
 from clawfleet.run import macs, run_id
@@ -29,7 +31,12 @@ def at_the_end(state: State) -> None:
 
 
 def _finish(state: State) -> None:
-    known = {name: mac for name, mac in macs(state).items() if mac.results}
+    order = [host.name for host in state.inventory]
+    known = {
+        name: mac
+        for name, mac in sorted(macs(state).items(), key=lambda item: order.index(item[0]))
+        if mac.results
+    }
     if not known:
         return
     results: dict[str, dict[str, Any]] = {name: mac.results for name, mac in known.items()}
@@ -56,7 +63,7 @@ def table(results: dict[str, dict[str, Any]], *, width: int) -> list[str]:
     """Lines of the health and latency table; with colours where stderr is a terminal."""
     console = Console(
         width=width,
-        file=open(os.devnull, "w", encoding="utf-8"),  # noqa: SIM115 (rich keeps it)
+        file=io.StringIO(),
         record=True,
         force_terminal=sys.stderr.isatty(),
     )
@@ -68,8 +75,9 @@ def table(results: dict[str, dict[str, Any]], *, width: int) -> list[str]:
     for mac, state, layer, detail in proof.rows(results):
         if before is not None and mac != before:
             shown.add_section()
-        mark = "[green]ok[/]" if state == "ok" else "[red]failed[/]"
-        shown.add_row(mac if mac != before else "", mark, layer, detail)
+        mark = Text(state, "green" if state == "ok" else "red")
+        # As Text: rich would read [brackets] and :words: in a string as markup.
+        shown.add_row(Text(mac if mac != before else ""), mark, Text(layer), Text(detail))
         before = mac
     console.print(shown)
     return console.export_text(styles=sys.stderr.isatty()).splitlines()

@@ -6,6 +6,7 @@ import secrets
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -45,6 +46,8 @@ class MacRun:
     """The gateway's port, once the Mac's own config was read."""
     wrote: bool = False
     """This run has replaced files on the Mac (there is a backup to go back to)."""
+    stopped: bool = False
+    """The gateway was stopped to replace its files, and nothing has started it since."""
     _snapshot: Snapshot | None = None
     _stage: StateStage | None = None
     _at: float = 0.0
@@ -146,3 +149,10 @@ def current() -> MacRun:
     mac = known[host.name]
     mac.enter_stage()
     return mac
+
+
+def runs_alone(file: str) -> bool:
+    """Whether a task's file is what pyinfra was called with, and not a part of deploy.py."""
+    state: State = ctx_state.get()  # type: ignore[no-untyped-call]
+    called = getattr(state, "current_deploy_filename", None)
+    return called is not None and Path(called).resolve() == Path(file).resolve()

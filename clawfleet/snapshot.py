@@ -240,7 +240,7 @@ def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -
 
     sysctl = dict(line.split(": ", 1) for line in every("sysctl") if ": " in line)
     api = [_json(line) for line in every("ollama.api")]
-    tags = next((a["models"] for a in api if a.get("models")), [])
+    tags = next((a["models"] for a in api if isinstance(a.get("models"), list)), [])
     http = every("gateway.http") or ["0"]
     healthz = _json("".join(http[1:]))
     gateway_print = "\n".join(values.get("gateway.print", []))
@@ -268,7 +268,9 @@ def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -
         ollama_port=listener("ollama", ollama_port),
         ollama_server=next((str(a["version"]) for a in api if "version" in a), None),
         models=tuple(
-            Model(str(m["name"]), str(m.get("digest", "")), int(m.get("size", 0))) for m in tags
+            Model(str(m["name"]), str(m.get("digest", "")), int(m.get("size", 0)))
+            for m in tags
+            if isinstance(m, dict) and "name" in m  # a foreign server may answer there
         ),
         ollama_env=file("ollama_env"),
         openclaw=one("openclaw.version"),

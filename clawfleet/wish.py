@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import jinja2
@@ -11,7 +12,7 @@ import jinja2
 from clawfleet import json5, merge
 from clawfleet.capabilities import Shape, wanted_shape
 from clawfleet.openclaw import can
-from clawfleet.plan import FileChange, Trouble
+from clawfleet.plan import FileChange, Trouble, quote
 from clawfleet.settings import Settings
 from clawfleet.snapshot import File, Snapshot
 
@@ -42,6 +43,12 @@ def render(template: str, data: Mapping[str, Any]) -> dict[str, Any]:
 
 def read(file: File) -> dict[str, Any]:
     """The object in a JSON5 file, {} when absent or empty; Trouble with line and column else."""
+    if file.trouble:
+        raise Trouble(
+            f"{file.path} is {file.trouble}",
+            expected="a file that this user can read and write",
+            fix=f"on the Mac: ls -l {quote(file.path)}",
+        )
     text = _text(file)
     if not text.strip("\ufeff \t\r\n"):
         return {}
@@ -114,7 +121,16 @@ def plan(
     if shape.credential == "auth-profiles":
         credentials = render(templates[AUTH], {"shape": shape})
         changes.append(_merged(snapshot, snapshot.auth, read(snapshot.auth), credentials, ()))
-    return [change for change in changes if not change.same]
+    return [change for change in map(_private, changes) if change is not None]
+
+
+def _private(change: FileChange) -> FileChange | None:
+    """The change, None where neither the bytes nor the mode differ."""
+    before = change.file.mode
+    if not change.file.exists or before == change.mode:
+        return None if change.same else change
+    reason = f"its mode is {before}: others on this Mac can read the secrets in it"
+    return replace(change, reasons=(reason, *change.reasons))
 
 
 def _data(
@@ -126,7 +142,8 @@ def _data(
 ) -> dict[str, Any]:
     ours = list(settings.fallbacks)
     model = _at(existing, ("agents", "defaults", "model"))
-    theirs = model.get("fallbacks") or [] if isinstance(model, dict) else []
+    found = model.get("fallbacks") if isinstance(model, dict) else None
+    theirs = found if isinstance(found, list) else []
     former = (
         model
         if isinstance(model, str)
@@ -144,7 +161,7 @@ def _data(
         aliases.setdefault(str(former), None)
     auth = _at(existing, ("gateway", "auth"))
     has_token = isinstance(auth, dict) and (
-        "token" in auth or auth.get("mode") not in (None, "token")
+        auth.get("token") not in (None, "") or auth.get("mode") not in (None, "token")
     )
     return {
         "shape": shape,
@@ -181,18 +198,13 @@ def _merged(
     if file.link:
         folder = (snapshot.state_link or f"{snapshot.home}/.openclaw") + "/"
         if not file.link.startswith(folder):
+            new = quote(f"{file.path}.new")
             raise Trouble(
                 f"{file.path} is a link to {file.link}",
                 expected=f"a file in {folder}",
                 fix="on the Mac, put the file itself in the link's place: "
-                f"cp {file.link} {file.path}.new && mv {file.path}.new {file.path}",
+                f"cp {quote(file.link)} {new} && mv {new} {quote(file.path)}",
             )
-    if file.trouble:
-        raise Trouble(
-            f"{file.path} is {file.trouble}",
-            expected="a file that this user can read and write",
-            fix=f"on the Mac: ls -l {file.path}",
-        )
     text = _text(file)
     if not existing and not text.strip("\ufeff \t\r\n"):
         return FileChange(file, merge.create(wanted).encode(), "600", reasons)
@@ -203,7 +215,7 @@ def _merged(
     except merge.Refused as refused:
         raise Trouble(
             f"{file.path} line {refused.line}, column {refused.column}: {refused.reason}",
-            expected=f"a plain value at {'.'.join(map(str, refused.path))}",
+            expected=f"a plain value at {merge.show(refused.path)}",
             fix=f"edit {file.path} there on the Mac; nothing was changed",
         ) from refused
     return FileChange(
@@ -218,7 +230,7 @@ def _due(wanted: dict[str, Any], existing: Mapping[str, Any]) -> dict[str, Any]:
         kept: dict[str, Any] = {}
         for key, inner in value.items():
             here = (*path, key)
-            if _is_filled(here) and _settled(existing, here):
+            if _is_filled(here) and _settled(existing, here, inner):
                 continue
             if isinstance(inner, dict) and inner:
                 pruned = prune(inner, here)
@@ -239,14 +251,15 @@ def _is_filled(path: tuple[str, ...]) -> bool:
     return any(path[: len(fill)] == fill for fill in _FILL)
 
 
-def _settled(existing: Mapping[str, Any], path: tuple[str, ...]) -> bool:
+def _settled(existing: Mapping[str, Any], path: tuple[str, ...], wanted: Any) -> bool:
     if path[:2] == ("gateway", "auth"):
         auth = _at(existing, ("gateway", "auth"))
         # A password, or whatever else the user chose instead of a token, is complete in itself.
         if isinstance(auth, dict) and auth.get("mode") not in (None, "token"):
             return True
     found = _at(existing, path)
-    return found is not None and not isinstance(found, dict)
+    # An object in the place of a plain value is one of OpenClaw's references to a secret.
+    return found not in (None, "") and not (isinstance(found, dict) and isinstance(wanted, dict))
 
 
 def _at(value: Any, path: tuple[Any, ...]) -> Any:

@@ -1,5 +1,11 @@
 """No proxy between the gateway and Ollama."""
 
+from pyinfra import local
+
 from clawfleet.operations import provision
+from clawfleet.run import runs_alone
 
 provision.environment(name="The gateway starts without proxies")
+
+if runs_alone(__file__):  # in deploy.py the gateway comes once, after everything that it reads
+    local.include("tasks/gateway.py")

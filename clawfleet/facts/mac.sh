@@ -32,7 +32,7 @@ case $(launchctl print-disabled "$G" 2>/dev/null) in
 # Homebrew: by the file that exists; `uname -m` lies under Rosetta. What is installed: by its own
 # folders and links, as `brew list` takes a second and hides the renamed cask.
 B=
-for p in $PREFIX /opt/homebrew /usr/local; do [ -x "$p/bin/brew" ] && { B=$p; break; }; done
+for p in ${PREFIX:-/opt/homebrew /usr/local}; do [ -x "$p/bin/brew" ] && { B=$p; break; }; done
 version_of() { v=$(readlink "$B/opt/$1" 2>/dev/null); v=${v##*/}; }
 if [ -n "$B" ]; then
   kv brew.prefix "$B"
@@ -130,5 +130,6 @@ file restart_needed "$HOME/.clawfleet/restart-needed" || set -- "$@" "$HOME/.cla
 cd "$HOME" 2>/dev/null && {
   grep -liE '^[^#]*(https?|all)_proxy=' .zshenv .zprofile .zshrc .profile .bash_profile .bashrc 2>/dev/null \
     | lines shell.proxy
-  grep -liE '(https?|all)_proxy' Library/LaunchAgents/*.plist 2>/dev/null | lines agent.proxy; }
+  grep -liE '(https?|all)_proxy' Library/LaunchAgents/*.plist 2>/dev/null | while IFS= read -r f; do
+    grep -i setenv "$f" >/dev/null && kv agent.proxy "$f"; done; }
 kv clawfleet.end 1

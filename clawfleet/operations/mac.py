@@ -15,7 +15,7 @@ from pyinfra import host
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 from pyinfra.api.operation import PyinfraOperation
 
-from clawfleet import commit, redact, run
+from clawfleet import commit, gateway, redact, run
 from clawfleet.diff import color, unified
 from clawfleet.plan import FileChange, Step, Trouble
 from clawfleet.report import at_the_end
@@ -69,8 +69,28 @@ def unexpected(error: Exception) -> Trouble:
     )
 
 
+def recover(mac: run.MacRun) -> None:
+    """After a failure: this run's files back and the gateway started, where it was stopped."""
+    if not mac.stopped:
+        return
+    mac.stopped = False
+    undo = commit.restore(mac.run) if mac.wrote else ""
+    try:
+        ok, output = shell(mac, gateway.start_again(mac.port, undo), 180)
+    except Exception as error:
+        mac.say(f"its gateway was not started again: {unexpected(error).found}", "red")
+        return
+    if ok:
+        mac.say("the files from before this run are back, and the gateway was started with them")
+    elif mac.wrote:
+        mac.say(f"the files from before this run are back; no gateway: {last_lines(output, 1)}")
+
+
 def _failure() -> FunctionCommand:
+    mac = run.current()
+
     def stop_this_mac(state: State, host: Host) -> bool:  # noqa: ARG001 (pyinfra calls by name)
+        recover(mac)
         return False
 
     return FunctionCommand(stop_this_mac, (), {})
@@ -85,9 +105,11 @@ def call(function: Callable[[run.MacRun], None]) -> FunctionCommand:
             function(mac)
         except Trouble as trouble:
             mac.fail(trouble)
+            recover(mac)
             return False
         except Exception as error:
             mac.fail(unexpected(error))
+            recover(mac)
             return False
         return True
 
@@ -123,8 +145,11 @@ def execute(step: Step) -> FunctionCommand:
     def run_step(mac: run.MacRun) -> None:
         ok, output = shell(mac, step.script, step.timeout)
         if not ok:
+            *before, last = last_lines(output).splitlines()
+            for line in before:
+                mac.say(line)
             raise Trouble(
-                f"{step.title} failed: {last_lines(output)}",
+                f"{step.title} failed: {last}",
                 expected="exit code 0",
                 fix=step.fix,
             )
@@ -135,11 +160,19 @@ def execute(step: Step) -> FunctionCommand:
 def write(
     files: list[FileChange], *, validate: str | None = None, restart_reasons: Iterable[str] = ()
 ) -> FunctionCommand:
-    """A command that puts files in place on the Mac: all of them or none."""
+    """A command that puts files in place on the Mac: all of them or none.
+
+    With `restart_reasons` the gateway reads them: it is stopped meanwhile, and whatever comes
+    next has to start it (the gateway's operation, or :func:`recover` when the Mac fails).
+    """
     reasons = list(restart_reasons)
 
     def commit_files(mac: run.MacRun) -> None:
-        script = commit.script(files, run=mac.run, validate=validate, restart_reasons=reasons)
+        port = mac.port if reasons else None
+        script = commit.script(
+            files, run=mac.run, validate=validate, restart_reasons=reasons, port=port
+        )
+        mac.stopped = mac.stopped or bool(reasons)
         ok, output = shell(mac, script, 300)
         if ok:
             mac.wrote = True

@@ -13,12 +13,12 @@ from clawfleet import gateway as gateway_plan
 from clawfleet import homebrew as homebrew_plan
 from clawfleet import ollama as ollama_plan
 from clawfleet import openclaw as openclaw_plan
-from clawfleet.operations.mac import Commands, announce, execute, mac_operation, write
+from clawfleet.operations.mac import Commands, announce, call, execute, mac_operation, write
 from clawfleet.operations.pull import pull
 from clawfleet.plan import Step, quote
 from clawfleet.run import MacRun, current
 
-_TEMPLATES = Path(__file__).parents[2] / "templates"
+_FOLDER = Path(__file__).parents[2] / "templates"
 
 
 @mac_operation
@@ -32,7 +32,7 @@ def can_be_provisioned() -> Commands:
         provision.can_be_provisioned(name="The Mac can be provisioned")
     """
     mac = current()
-    for note in preflight.check(mac.snapshot, mac.settings, mac.port):
+    for note in preflight.check(mac.snapshot, mac.settings, mac.port, _templates()):
         mac.say(note)
     host.noop("nothing stands in the way")
     yield from ()
@@ -108,10 +108,7 @@ def openclaw() -> Commands:
 def config() -> Commands:
     """The four places in OpenClaw's two files, merged into what the user has there."""
     mac = current()
-    templates = {
-        name: (_TEMPLATES / name).read_text(encoding="utf-8") for name in (wish.CONFIG, wish.AUTH)
-    }
-    files = wish.plan(mac.snapshot, mac.settings, templates, lambda: secrets.token_hex(24))
+    files = wish.plan(mac.snapshot, mac.settings, _templates(), lambda: secrets.token_hex(24))
     if not files:
         host.noop("OpenClaw's files say what they should")
         return
@@ -155,7 +152,18 @@ def gateway() -> Commands:
     undo = commit.restore(mac.run) if mac.wrote else ""
     step = gateway_plan.step(mac.snapshot, mac.settings, mac.port, decision, undo=undo)
     announce(mac, [step], ())
+    # From here on the script itself looks after the gateway, also when it fails.
+    yield call(_gateway_is_the_scripts)
     yield execute(step)
+
+
+def _gateway_is_the_scripts(mac: MacRun) -> None:
+    mac.stopped = False
+
+
+def _templates() -> dict[str, str]:
+    names = (wish.CONFIG, wish.AUTH)
+    return {name: (_FOLDER / name).read_text(encoding="utf-8") for name in names}
 
 
 def _with_stamp(step: Step, reason: str) -> Step:

@@ -16,7 +16,9 @@ keep() {
   if [ -e "$1" ]; then cp -p "$1" "$B/$2" || exit 1; e=yes; else e=no; fi
   printf '%s\t%s\t%s\n' "$e" "$2" "$1" >> "$B/manifest"
 }
-# prune N: only the newest N backups stay
+# put FILE NAME TEMPORARY: back as it was when this run began
+put() { if [ -e "$B/$2" ]; then cp -p "$B/$2" "$3" && mv -f "$3" "$1"; else rm -f "$1"; fi; }
+# prune N: only the newest N backups stay, and this run's, whatever the clocks say
 prune() {
-  n=0; for d in $(ls -1r "$BACKUPS"); do n=$((n+1)); [ $n -gt "$1" ] && rm -rf "${BACKUPS:?}/$d"; done
+  n=0; for d in $(ls -1r "$BACKUPS"); do n=$((n+1)); [ $n -gt "$1" ] && [ "$d" != "$RUN" ] && rm -rf "${BACKUPS:?}/$d"; done
 }

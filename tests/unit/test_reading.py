@@ -1,0 +1,276 @@
+"""facts/mac.sh, run by dash and bash with stand-ins for a Mac's commands."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from clawfleet.snapshot import Process, Snapshot, parse
+from tests.unit.factory import REPO
+
+SCRIPT = (REPO / "clawfleet" / "facts" / "mac.sh").read_text(encoding="utf-8")
+
+COMMANDS = {
+    "uname": 'echo "Darwin arm64"',
+    "sw_vers": "echo 15.6",
+    "id": "case $1 in -u) echo 501;; -un) echo mac;; esac",
+    "sysctl": 'printf "hw.memsize: 34359738368\\nmachdep.cpu.brand_string: Apple M2 Pro\\n"\n'
+    'printf "hw.optional.arm64: 1\\n"',
+    "sudo": "exit 1",
+    "launchctl": """case "$1 $2" in
+  "print gui/501") printf 'gui/501 = {\\n\\tenvironment = {\\n\\t\\thttp_proxy => http://p\\n\\t}\\n}\\n';;
+  "print gui/501/ai.openclaw.gateway") printf 'x = {\\n\\tstate = running\\n\\tpid = 900\\n}\\n';;
+  "print-disabled gui/501") printf '\\t\\t"ai.openclaw.gateway" => disabled\\n';;
+  *) echo "Bad request." >&2; exit 113;;
+esac""",
+    "lsof": 'case $* in *:11434*) printf "700\\n700\\n";; *:18789*) echo 900;; esac',
+    "ps": """case $* in
+  *eww*) echo "node gateway PATH=/bin http_proxy=http://u:pw@p NO_PROXY= HTTPS_PROXY=x all_proxys=1";;
+  *) printf '  700 1 01:00 /opt/homebrew/opt/ollama/bin/ollama serve\\n'
+     printf '  900 1 2-00:00:01 node dist/index.js gateway\\n';;
+esac""",
+    "curl": """case $* in
+  *api/version*) printf '{"version":"0.32.3"}\\n{"models":[{"name":"a:latest","size":5}]}\\n';;
+  *) printf '200\\n{"ok":true,"status":"live"}';;
+esac""",
+    "df": """printf 'Filesystem 1024-blocks Used Available Capacity Mounted on\\n'
+printf '/dev/disk3s5 482797652 300000000 182797652 63%% /System/Volumes/Data\\n'""",
+    "plutil": "echo 0.32.3",
+}
+REAL = [
+    "base64",
+    "cat",
+    "cut",
+    "date",
+    "grep",
+    "head",
+    "mkdir",
+    "readlink",
+    "sed",
+    "sort",
+    "stat",
+    "tar",
+    "tr",
+]
+SH = [pytest.param("dash", id="dash"), pytest.param("bash --posix", id="bash")]
+
+
+@pytest.fixture
+def mac(tmp_path: Path) -> Path:
+    """A home with a blank in its name and a PATH of stand-ins in front of it."""
+    home = tmp_path / "the home"
+    home.mkdir()
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name, body in COMMANDS.items():
+        (folder / name).write_text(f"#!/bin/sh\n{body}\n")
+        (folder / name).chmod(0o755)
+    for name in REAL:
+        found = shutil.which(name)
+        assert found, f"{name} is needed for this test"
+        (folder / name).symlink_to(found)
+    return home
+
+
+def read(home: Path, shell: str, *, prefix: str = "") -> Snapshot:
+    words = shell.split()
+    found = shutil.which(words[0])
+    if found is None:
+        pytest.skip(f"no {words[0]} on this machine")
+    prelude = f"OLLAMA_PORT=11434\nGATEWAY_PORT=18789\nPREFIX='{prefix}'\nAGENT=main\n"
+    run = subprocess.run(
+        [found, *words[1:], "-s"],
+        input=prelude + SCRIPT,
+        env={"HOME": str(home), "PATH": str(home.parent / "bin"), "TMPDIR": str(home.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.stderr == ""
+    return parse(run.stdout)
+
+
+def write(home: Path, path: str, content: str = "", mode: int = 0o644) -> Path:
+    file = home / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(content)
+    file.chmod(mode)
+    return file
+
+
+@pytest.mark.parametrize("shell", SH)
+def test_the_script_on_a_bare_mac(mac: Path, shell: str) -> None:
+    before = sorted(mac.rglob("*"))
+    snapshot = read(mac, shell, prefix=str(mac / "nothing"))
+    assert sorted(mac.rglob("*")) == before
+    assert snapshot.kernel == "Darwin"
+    assert (snapshot.macos, snapshot.arch, snapshot.chip) == ("15.6", "arm64", "Apple M2 Pro")
+    assert (snapshot.user, snapshot.uid, snapshot.home) == ("mac", 501, str(mac))
+    assert snapshot.memory == 32 * 1024**3
+    assert snapshot.disk_free == 182797652 * 1024
+    assert snapshot.gui
+    assert snapshot.gui_environment == {"http_proxy": "http://p"}
+    assert not snapshot.gateway_system
+    assert snapshot.gateway_disabled
+    assert not snapshot.sudo_free
+    assert snapshot.config.path == str(mac / ".openclaw" / "openclaw.json")
+    assert not snapshot.config.exists
+    assert not snapshot.plist.exists
+    assert snapshot.restart_needed == ()
+
+
+@pytest.mark.parametrize("shell", SH)
+def test_the_script_reads_listeners_without_the_values_of_variables(mac: Path, shell: str) -> None:
+    snapshot = read(mac, shell, prefix=str(mac / "nothing"))
+    assert snapshot.ollama_port.processes == (
+        Process(700, 1, 60, "/opt/homebrew/opt/ollama/bin/ollama serve"),
+    )
+    assert snapshot.ollama_server == "0.32.3"
+    assert [model.name for model in snapshot.models] == ["a:latest"]
+    assert snapshot.gateway_port.pids == (900,)
+    assert snapshot.gateway_port.processes[0].age == 2 * 86400 + 1
+    assert snapshot.gateway_port.proxies == ("http_proxy", "HTTPS_PROXY")
+    assert "pw" not in repr(snapshot)
+    assert snapshot.gateway is not None
+    assert snapshot.gateway.pid == 900
+    assert (snapshot.gateway_http, snapshot.gateway_live) == (200, True)
+
+
+@pytest.mark.parametrize("shell", SH)
+def test_the_script_reads_files(mac: Path, shell: str) -> None:
+    config = "{ // 你好\r\n\tgateway: { auth: { token: 'a b' } }\r\n}"
+    write(mac, ".openclaw/openclaw.json", "", 0o640).write_bytes(config.encode())
+    write(mac, ".openclaw/.env", "A=1\n")
+    write(mac, ".homebrew/services/ollama.env", "OLLAMA_HOST=x")
+    write(mac, ".clawfleet/restart-needed", "first\nsecond\nfirst\n")
+    write(mac, ".zshrc", "# http_proxy=no\nexport HTTP_PROXY=http://me:pw@p\n")
+    write(mac, ".bashrc", "# http_proxy=no\nunset http_proxy\n")
+    write(mac, "Library/LaunchAgents/env.plist", "launchctl setenv http_proxy x")
+    write(mac, "Library/LaunchAgents/other.plist", "<key>HTTPS_PROXY</key><string>x</string>")
+    (mac / ".openclaw" / "agents" / "main" / "agent").mkdir(parents=True)
+    (mac / ".openclaw" / "agents" / "main" / "agent" / "auth-profiles.json").mkdir()
+    snapshot = read(mac, shell, prefix=str(mac / "nothing"))
+    assert snapshot.config.content == config.encode()
+    assert snapshot.config.mode == "640"
+    assert snapshot.dotenv.text == "A=1\n"
+    assert snapshot.ollama_env.text == "OLLAMA_HOST=x"
+    assert snapshot.auth.trouble == "not a regular file"
+    assert snapshot.restart_needed == ("first", "second")
+    assert snapshot.shell_proxies == ("~/.zshrc",)
+    assert snapshot.agent_proxies == ("~/Library/LaunchAgents/env.plist",)
+    assert "pw" not in repr(snapshot)
+
+
+@pytest.mark.parametrize("shell", SH)
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
+def test_a_file_that_cannot_be_read(mac: Path, shell: str) -> None:
+    write(mac, ".openclaw/openclaw.json", "{}", 0o000)
+    snapshot = read(mac, shell, prefix=str(mac / "nothing"))
+    assert snapshot.config.trouble == "not readable by this user"
+
+
+@pytest.mark.parametrize("shell", SH)
+def test_links_are_told(mac: Path, shell: str) -> None:
+    elsewhere = write(mac, "dotfiles/openclaw.json", "{}")
+    (mac / ".openclaw").mkdir()
+    (mac / ".openclaw" / "openclaw.json").symlink_to(elsewhere)
+    (mac / ".openclaw" / ".env").symlink_to(mac / "nowhere")
+    snapshot = read(mac, shell, prefix=str(mac / "nothing"))
+    assert snapshot.config.link == str(elsewhere)
+    assert snapshot.config.content == b"{}"
+    assert snapshot.dotenv.link == str(mac / "nowhere")
+    assert not snapshot.dotenv.exists
+    assert snapshot.state_link is None
+
+
+def install(home: Path) -> Path:
+    prefix = home / "brew"
+    write(home, "brew/bin/brew", "#!/bin/sh\n", 0o755)
+    write(home, "brew/Cellar/ollama/0.32.3_1/bin/ollama", "", 0o755)
+    write(home, "brew/Cellar/node@24/24.18.0/bin/node", "#!/bin/sh\necho v0\n", 0o755)
+    (prefix / "opt").mkdir()
+    (prefix / "opt" / "ollama").symlink_to("../Cellar/ollama/0.32.3_1")
+    (prefix / "opt" / "node@24").symlink_to("../Cellar/node@24/24.18.0")
+    (prefix / "bin" / "ollama").symlink_to("../Cellar/ollama/0.32.3_1/bin/ollama")
+    package = write(home, "brew/lib/node_modules/openclaw/openclaw.mjs", "#!/usr/bin/env node\n")
+    package.chmod(0o755)
+    write(
+        home,
+        "brew/lib/node_modules/openclaw/package.json",
+        '{\n  "name": "openclaw",\n  "version": "2026.9.6",\n  "x": {\n    "version": "1"\n  }\n}\n',
+    )
+    (prefix / "bin" / "openclaw").symlink_to("../lib/node_modules/openclaw/openclaw.mjs")
+    return prefix
+
+
+@pytest.mark.parametrize("shell", SH)
+def test_what_homebrew_and_npm_installed(mac: Path, shell: str) -> None:
+    home = mac.parent / "plain"
+    mac.rename(home)
+    prefix = install(home)
+    snapshot = read(home, shell, prefix=str(prefix))
+    assert snapshot.brew == str(prefix)
+    assert snapshot.ollama_formula == "0.32.3_1"
+    assert snapshot.ollama_link == "../Cellar/ollama/0.32.3_1/bin/ollama"
+    assert snapshot.ollama_cask is None
+    assert snapshot.openclaw == "2026.9.6"
+    assert snapshot.openclaw_bin == str(prefix / "bin" / "openclaw")
+    assert snapshot.openclaw_entry == str(prefix / "lib/node_modules/openclaw/openclaw.mjs")
+    assert [(n.path, n.version) for n in snapshot.nodes] == [
+        (str(prefix / "opt/node@24/bin/node"), "24.18.0")
+    ]
+    assert snapshot.brew_env.path == str(prefix / "etc/homebrew/brew.env")
+
+
+@pytest.mark.parametrize("shell", SH)
+def test_a_cask_is_told_by_its_own_record(mac: Path, shell: str) -> None:
+    home = mac.parent / "plain"
+    mac.rename(home)
+    write(home, "brew/bin/brew", "", 0o755)
+    prefix = str(home / "brew")
+    (home / "brew/Caskroom/ollama-app").mkdir(parents=True)
+    assert read(home, shell, prefix=prefix).ollama_cask is None
+    record = "brew/Caskroom/ollama-app/.metadata/0.32.3/20261123.1/Casks/ollama-app.json"
+    write(home, record)
+    (home / "brew/Caskroom/ollama").symlink_to("ollama-app")
+    assert read(home, shell, prefix=prefix).ollama_cask == "ollama-app"
+    (home / "Applications/Ollama.app/Contents").mkdir(parents=True)
+    snapshot = read(home, shell, prefix=prefix)
+    assert snapshot.ollama_app == str(home / "Applications/Ollama.app")
+    assert snapshot.ollama_app_version == "0.32.3"
+
+
+@pytest.mark.parametrize("shell", SH)
+def test_pnpms_entry_is_followed_to_the_package(mac: Path, shell: str) -> None:
+    entry = 'exec node  "$basedir/global/5/node_modules/openclaw/openclaw.mjs" "$@"\n'
+    write(mac, "Library/pnpm/openclaw", f"#!/bin/sh\n{entry}", 0o755)
+    package = "Library/pnpm/global/5/node_modules/openclaw"
+    write(mac, f"{package}/openclaw.mjs")
+    write(mac, f"{package}/package.json", '{\n  "version": "2026.2.17"\n}\n')
+    snapshot = read(mac, shell, prefix=str(mac / "nothing"))
+    assert snapshot.openclaw == "2026.2.17"
+    assert snapshot.openclaw_bin == str(mac / "Library/pnpm/openclaw")
+    assert snapshot.openclaw_entry == str(mac / package / "openclaw.mjs")
+
+
+@pytest.mark.parametrize("shell", SH)
+def test_nobody_at_the_screen(mac: Path, shell: str) -> None:
+    command = mac.parent / "bin" / "launchctl"
+    command.write_text(
+        "#!/bin/sh\necho 'Bad request.' >&2\n"
+        "echo 'Could not find domain for user gui: 501' >&2\nexit 112\n"
+    )
+    snapshot = read(mac, shell, prefix=str(mac / "nothing"))
+    assert not snapshot.gui
+    assert snapshot.gui_error == "Could not find domain for user gui: 501"
+    assert snapshot.gateway is None
+
+
+@pytest.mark.parametrize("shell", SH)
+def test_another_system_is_not_looked_at_further(mac: Path, shell: str) -> None:
+    (mac.parent / "bin" / "uname").write_text("#!/bin/sh\necho 'Linux x86_64'\n")
+    assert read(mac, shell) == Snapshot("Linux")
