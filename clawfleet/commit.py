@@ -55,10 +55,11 @@ chmod {change.mode} "$t{index}" || exit 1
 """)
         if validate and change.path.endswith("/openclaw.json"):
             parts.append(f"CANDIDATE=$t{index}; export CANDIDATE\n{validate} || exit 65\n")
+    parts.append(f"LIST={'gateway' if port else 'other'}\n")
     for change in changes:
         parts.append(f"keep {quote(change.path)} {quote(_name(change.path))}\n")
     if port:
-        parts.append("stop || exit 1\n")
+        parts.append('stop || { say "$why"; exit 1; }\n')
     for change in changes:
         parts.append(f"compare {quote(change.path)} {change.file.sha256 or 'absent'}\n")
     if restart_reasons:
@@ -77,7 +78,8 @@ chmod {change.mode} "$t{index}" || exit 1
 
 
 def restore(run: str) -> str:
-    """sh that puts every file of a run's backup back as it was; exit code 1 when one fails."""
+    """sh that puts every file that the gateway reads back as it was before the run; exit code 1
+    when one fails."""
     return _fill(load("restore.sh"), run)
 
 

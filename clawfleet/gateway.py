@@ -113,7 +113,8 @@ undo() {{ (
 
 def start_again(port: int, undo: str) -> str:
     """sh for a Mac that failed while its gateway was stopped: this run's files back, and start."""
-    return f'PORT={port}\n{load("launchd.sh")}\n(\n{undo or "true"}\n) && [ -f "$P" ] && again\n'
+    end = '[ -f "$P" ] && again || { say "$why"; exit 1; }\n'
+    return f"PORT={port}\n{load('launchd.sh')}\n(\n{undo or 'true'}\n) && {end}"
 
 
 def _probe(caps: Capabilities) -> str:
@@ -153,8 +154,8 @@ def _stranger(snapshot: Snapshot) -> Trouble | None:
         return Trouble(
             f"port {port.port} is taken by a process of another user",
             expected="OpenClaw's gateway there, or a free port",
-            fix=f"on the Mac: sudo lsof -nP -iTCP:{port.port} -sTCP:LISTEN shows it; end it, or set "
-            "another gateway_port",
+            fix=f"on the Mac: sudo lsof -nP -iTCP:{port.port} -sTCP:LISTEN shows it; end it, or "
+            "set another gateway_port",
         )
     return None
 

@@ -114,14 +114,14 @@ class _Reader:
             self.group(str(child), child_body)
 
     def fleet(self) -> Fleet:
-        depths = {name: 0 for name in self.groups}
+        depths = dict.fromkeys(self.groups, 0)
         for name in self.groups:
             self._sink(name, 1, depths, [])
         depths["all"] = 0
         order = sorted(self.groups, key=lambda name: (depths[name], name))
         members = {name: self._members(name) for name in self.groups}
         members = {"all": list(self.own), **members}
-        hosts = {}
+        hosts: dict[str, dict[str, Any]] = {}
         for host, own in self.own.items():
             hosts[host] = {}
             for name in order:

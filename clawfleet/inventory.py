@@ -78,11 +78,11 @@ def _groups(folder: Path) -> dict[str, list[Any]]:
         return name, data
 
     # pyinfra makes its own group "all" of every host.
-    named = {g: m for g, m in fleet.groups.items() if g not in ("all", "ungrouped")}
-    grouped = {name for members in named.values() for name in members}
+    own = {g: m for g, m in fleet.groups.items() if g not in ("all", "ungrouped")}
+    grouped = {name for members in own.values() for name in members}
     rest = [name for name in fleet.hosts if name not in grouped]
     groups: dict[str, list[str]] = {}
-    for group, members in [*named.items(), *([("macs", rest)] if rest else [])]:
+    for group, members in [*own.items(), *([("macs", rest)] if rest else [])]:
         # Two names may become one, such as a-b and a_b.
         groups.setdefault(_identifier(group), []).extend(members)
     return {g: [entry(name) for name in dict.fromkeys(m)] for g, m in groups.items()}

@@ -16,8 +16,8 @@ from pyinfra.api.output import format_text
 from pyinfra.api.state import StateStage
 from pyinfra.context import ctx_host, ctx_state
 
+from clawfleet import redact, wish
 from clawfleet import settings as settings_module
-from clawfleet import wish
 from clawfleet.connection import tune
 from clawfleet.facts import mac as mac_fact
 from clawfleet.plan import Trouble
@@ -45,7 +45,7 @@ class MacRun:
     port: int = 0
     """The gateway's port, once the Mac's own config was read."""
     wrote: bool = False
-    """This run has replaced files on the Mac (there is a backup to go back to)."""
+    """This run has replaced files that the gateway reads (there is a backup to go back to)."""
     stopped: bool = False
     """The gateway was stopped to replace its files, and nothing has started it since."""
     _snapshot: Snapshot | None = None
@@ -99,6 +99,9 @@ class MacRun:
 
     def fail(self, trouble: Trouble) -> None:
         """Write down and print why this Mac can't go on."""
+        # What was found may quote a Mac's process or file, with whatever secrets are in it.
+        found = redact.text(trouble.found, salt=salt())
+        trouble = Trouble(found, expected=trouble.expected, fix=trouble.fix)
         self.trouble = trouble
         self.results["trouble"] = {
             "found": trouble.found,

@@ -240,7 +240,7 @@ def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -
 
     sysctl = dict(line.split(": ", 1) for line in every("sysctl") if ": " in line)
     api = [_json(line) for line in every("ollama.api")]
-    tags = next((a["models"] for a in api if isinstance(a.get("models"), list)), [])
+    tags: list[Any] = next((a["models"] for a in api if isinstance(a.get("models"), list)), [])
     http = every("gateway.http") or ["0"]
     healthz = _json("".join(http[1:]))
     gateway_print = "\n".join(values.get("gateway.print", []))

@@ -175,7 +175,7 @@ def write(
         mac.stopped = mac.stopped or bool(reasons)
         ok, output = shell(mac, script, 300)
         if ok:
-            mac.wrote = True
+            mac.wrote = mac.wrote or bool(reasons)
             return
         said = last_lines(output)
         if "changed since it was read" in said:

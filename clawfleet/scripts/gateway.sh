@@ -3,7 +3,7 @@
 # (sessions), begin (install or again), undo (puts this run's files back; fails when there are none).
 # Needs launchd.sh in front of it too.
 openclaw_gateway() {
-  out=$(openclaw gateway "$@" </dev/null 2>&1) || { say "$out"; return 1; }
+  out=$(openclaw gateway "$@" </dev/null 2>&1) || { why="$out"; return 1; }
   loaded || again
 }
 well() {
@@ -29,7 +29,7 @@ well() {
     fi
     sleep 0.5
   done
-  say "not well after $TIMEOUT s; last seen: $seen"
+  why="not well after $TIMEOUT s; last seen: $seen"
   return 1
 }
 logs() {
@@ -43,19 +43,18 @@ trap '[ -n "$saved" ] && rm -f "$saved"' EXIT
 ok=no
 stop && reset && begin && well && ok=yes
 if [ $ok = yes ]; then rm -f "$HOME/.clawfleet/restart-needed"; exit 0; fi
+first=$why
 logs
-if stop && undo; then
+# `install --force` may have written another plist; undo may have an even older one to put back
+stop && [ -n "$saved" ] && cp -p "$saved" "$P"
+if undo; then
+  say "the files from before this run are back"
   if [ -n "$saved" ]; then
-    # `install --force` may have written another plist
-    cmp -s "$saved" "$P" || cp -p "$saved" "$P"
-    again && well && rm -f "$HOME/.clawfleet/restart-needed" \
-      && say "the files from before this run are back, and the gateway runs with them"
+    again && well && rm -f "$HOME/.clawfleet/restart-needed" && say "and the gateway runs with them"
   else
     rm -f "$P" "$HOME/.clawfleet/restart-needed"
-    say "the files from before this run are back; there was no gateway before"
+    say "there was no gateway before, and there is none now"
   fi
-elif [ -f "$P" ]; then
-  # It may only be slow: launchd goes on trying, as it did before this run.
-  loaded || again
 fi
+say "$first"
 exit 1

@@ -11,6 +11,7 @@ umask 077
 LC_ALL=C; export LC_ALL
 PATH="$PATH:/usr/sbin:/sbin"
 U=$(id -u); D=gui/$U; L=ai.openclaw.gateway; P=$HOME/Library/LaunchAgents/$L.plist
+why=unknown   # of the last failure
 say() { echo "$*" >&2; }
 ask() { curl -q -s --noproxy '*' --connect-timeout 2 -m 5 "$@" 2>/dev/null; }
 listeners() { lsof -nP "-tiTCP:$PORT" -sTCP:LISTEN 2>/dev/null | sort -u; }
@@ -20,12 +21,12 @@ left() { [ "$(date +%s)" -lt "$1" ]; }
 stop() {
   launchctl bootout "$D/$L" 2>/dev/null   # 3, 36 and 113 mean that nothing was loaded
   end=$(($(date +%s) + 40)); while loaded && left $end; do sleep 0.3; done
-  loaded && { say "40 s after bootout launchd still shows it: $(job state)"; return 1; }
+  loaded && { why="40 s after bootout launchd still shows it: $(job state)"; return 1; }
   for p in $(listeners); do
     c=$(ps -o command= -p "$p")
     case $c in
       *[oO]pen[cC]law*) kill -TERM "$p" 2>/dev/null;;
-      *) say "port $PORT is held by pid $p: $c"; return 1;;
+      *) why="port $PORT is held by pid $p: $c"; return 1;;
     esac
   done
   end=$(($(date +%s) + 25)); while [ -n "$(listeners)" ] && left $end; do sleep 0.3; done
@@ -37,10 +38,10 @@ again() {
   end=$(($(date +%s) + 30))
   until launchctl bootstrap "$D" "$P" 2>/dev/null; do
     r=$?
-    case $r in 5|37) loaded && break;; *) say "launchctl bootstrap answered $r"; return 1;; esac
-    left $end || { say "launchctl bootstrap still answers $r after 30 s"; return 1; }
+    case $r in 5|37) loaded && break;; *) why="launchctl bootstrap answered $r"; return 1;; esac
+    left $end || { why="launchctl bootstrap still answers $r after 30 s"; return 1; }
     sleep 0.5
   done
   launchctl kickstart "$D/$L" 2>/dev/null; r=$?
-  [ $r -eq 0 ] || [ $r -eq 37 ] || { say "launchctl kickstart answered $r"; return 1; }
+  [ $r -eq 0 ] || [ $r -eq 37 ] || { why="launchctl kickstart answered $r"; return 1; }
 }

@@ -73,7 +73,8 @@ def test_two_at_once(cache: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(sum(found, [])) == ["node-22", f"openclaw-{OLD}"]
+    names = [name for part in found for name in part]
+    assert sorted(names) == ["node-22", f"openclaw-{OLD}"]
     assert calls(cache) == 2
 
 

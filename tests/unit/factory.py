@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import plistlib
 import runpy
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +29,15 @@ TEMPLATES = {
 }
 
 
-def defaults() -> dict[str, Any]:
-    """What group_data/all.py says."""
+@cache
+def _all() -> dict[str, Any]:
     path = REPO / "group_data" / "all.py"
     return {k: v for k, v in runpy.run_path(str(path)).items() if not k.startswith("_")}
+
+
+def defaults() -> dict[str, Any]:
+    """What group_data/all.py says."""
+    return dict(_all())
 
 
 def settings(**changes: Any) -> Settings:
@@ -43,13 +50,15 @@ def file(path: str, content: str | bytes | None = None, **more: Any) -> File:
     if content is None:
         return File(path, None, **more)
     raw = content.encode() if isinstance(content, str) else content
-    values = {"mode": "600", "uid": 501, "mtime": 1763850000} | more
+    values: dict[str, Any] = {"mode": "600", "uid": 501, "mtime": 1763850000} | more
     return File(path, raw, sha256=hashlib.sha256(raw).hexdigest(), **values)
 
 
-def plist(*, port: int = 18789, token: str | None = None, **environment: str) -> bytes:
+def plist(
+    environment: Mapping[str, str] | None = None, *, port: int = 18789, token: str | None = None
+) -> bytes:
     """OpenClaw's LaunchAgent; with `token` as OpenClaw 2026.2.x writes it."""
-    variables = {"HOME": HOME, **environment}
+    variables = {"HOME": HOME, **(environment or {})}
     if token is not None:
         variables["OPENCLAW_GATEWAY_TOKEN"] = token
     return plistlib.dumps(
@@ -66,6 +75,12 @@ def plist(*, port: int = 18789, token: str | None = None, **environment: str) ->
             "KeepAlive": True,
         }
     )
+
+
+def with_file(snapshot: Snapshot, name: str, changed: File) -> Snapshot:
+    """The Mac with another file in the field `name`."""
+    fields: dict[str, Any] = {name: changed}
+    return replace(snapshot, **fields)
 
 
 def bare() -> Snapshot:
@@ -128,7 +143,7 @@ def healthy(version: str = NEW, **wished: Any) -> Snapshot:
     for change in wish.plan(snapshot, chosen, TEMPLATES, lambda: TOKEN):
         written = file(change.path, change.after, mode=change.mode)
         name = "config" if change.path == snapshot.config.path else "auth"
-        snapshot = replace(snapshot, **{name: written})
+        snapshot = with_file(snapshot, name, written)
     caps = can(snapshot, chosen)
     process = Process(900, 1, 4000, f"{BREW}/opt/node@24/bin/node openclaw/dist/index.js gateway")
     pinned = plist(token=TOKEN if caps.service_env == "plist" else None)
@@ -153,5 +168,3 @@ def trouble_is_useful(trouble: Trouble, *words: str) -> None:
     for word in words:
         assert word in text, text
     assert TOKEN not in text
-
-

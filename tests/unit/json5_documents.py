@@ -170,12 +170,12 @@ class Case:
 
 
 @st.composite
-def cases(draw: st.DrawFn, *, edits: int = 1, beside: bool = True) -> Case:
-    """Wishes that mostly fit what is there; `beside`: as often next to it as through it."""
+def cases(draw: st.DrawFn, *, edits: int = 1) -> Case:
+    """Wishes that lead through what is there as often as beside it, and mostly fit it."""
     document = draw(documents)
     wishes: list[Set] = []
     for _ in range(edits):
-        path, node = _walk(draw, document.value, KEYS if beside else [])
+        path, node = _walk(draw, document.value)
         fitting: st.SearchStrategy[Any] = _scalars
         if isinstance(node, dict) or isinstance(path[-1], Item):
             fitting = st.dictionaries(st.sampled_from(KEYS), values, max_size=3)
@@ -188,6 +188,20 @@ def cases(draw: st.DrawFn, *, edits: int = 1, beside: bool = True) -> Case:
         if all(disjoint(path, other.path) for other in wishes):
             wishes.append(Set(path, _distinct(wanted)))
     return Case(document, wishes)
+
+
+@st.composite
+def replacements(draw: st.DrawFn) -> Case:
+    """A scalar somewhere in a document, and the wish for another one in its place."""
+    value = draw(objects)
+    path = tuple(draw(st.lists(st.sampled_from(KEYS), min_size=1, max_size=4)))
+    node = value
+    for key in path[:-1]:
+        node[key] = dict(node[key]) if isinstance(node.get(key), dict) else {}
+        node = node[key]
+    node[path[-1]] = draw(_scalars)
+    document = write(value, draw(st.integers(0, 2**32)))
+    return Case(document, [Set(path, draw(st.sampled_from(["it's new", 1.25, {"new": [1]}])))])
 
 
 def _distinct(value: Any) -> Any:
@@ -203,13 +217,13 @@ def _distinct(value: Any) -> Any:
     return list(parts.values())
 
 
-def _walk(draw: st.DrawFn, node: Any, others: list[str]) -> tuple[tuple[str | Item, ...], Any]:
+def _walk(draw: st.DrawFn, node: Any) -> tuple[tuple[str | Item, ...], Any]:
     path: list[str | Item] = []
     length = draw(st.integers(1, 4))
-    while len(path) < length or (isinstance(node, dict) and not others and node):
-        if isinstance(node, dict) or (node is None and others):
+    while len(path) < length:
+        if isinstance(node, dict) or node is None:
             selector = path[-1].key if path and isinstance(path[-1], Item) else None
-            there = [key for key in sorted(node or {}) * 2 + (others or ["new"]) if key != selector]
+            there = [key for key in sorted(node or {}) * 2 + KEYS if key != selector]
             step: str | Item = draw(st.sampled_from(there))
             node = node.get(step) if isinstance(node, dict) else None
         elif isinstance(node, list):
@@ -231,14 +245,14 @@ def disjoint(one: tuple[str | Item, ...], other: tuple[str | Item, ...]) -> bool
 
 
 def unordered(value: Any) -> Any:
-    """The value with lists of objects ordered by id: whose turn came first doesn't matter."""
+    """The value with the named elements of lists last, by name: whose turn came first is open."""
     if isinstance(value, dict):
         return {key: unordered(part) for key, part in value.items()}
     if isinstance(value, list):
         parts = [unordered(part) for part in value]
-        if all(isinstance(part, dict) and isinstance(part.get("id"), str) for part in parts):
-            parts.sort(key=lambda part: str(part["id"]))
-        return parts
+        named = [part for part in parts if isinstance(part, dict) and "id" in part]
+        others = [part for part in parts if not any(part is one for one in named)]
+        return others + sorted(named, key=lambda part: repr(part["id"]))
     return value
 
 

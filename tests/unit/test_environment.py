@@ -9,7 +9,7 @@ import pytest
 from clawfleet import environment
 from clawfleet.plan import Trouble
 from clawfleet.snapshot import PROXY_VARIABLES, Listener, Snapshot
-from tests.unit.factory import HOME, file, healthy, plist, settings, trouble_is_useful
+from tests.unit.factory import HOME, file, healthy, plist, settings, trouble_is_useful, with_file
 from tests.unit.shells import SHELLS, run
 
 PROXY = "http://me:5ecret@127.0.0.1:7890"
@@ -38,8 +38,8 @@ def test_lines(before: str, after: str, names: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("name", PROXY_VARIABLES)
 def test_keys_of_a_plist(name: str) -> None:
-    clean = plist(TMPDIR="/tmp").decode()
-    dirty = plist(TMPDIR="/tmp", **{name: PROXY}).decode()
+    clean = plist({"TMPDIR": "/tmp"}).decode()
+    dirty = plist({"TMPDIR": "/tmp", name: PROXY}).decode()
     assert environment.without_keys(dirty) == (clean, (name,))
     assert environment.without_keys(clean) == (clean, ())
 
@@ -48,7 +48,9 @@ def test_keys_of_a_plist(name: str) -> None:
     "value", ["<string/>", "<string />", "<string></string>", "<string>\n\ta\n</string>"]
 )
 def test_odd_values_in_a_plist(value: str) -> None:
-    text = f"<dict>\r\n\t<key>http_proxy</key>\r\n\t{value}\r\n\t<key>A</key><string>b</string></dict>"
+    text = (
+        f"<dict>\r\n\t<key>http_proxy</key>\r\n\t{value}\r\n\t<key>A</key><string>b</string></dict>"
+    )
     assert environment.without_keys(text) == (
         "<dict>\r\n\t<key>A</key><string>b</string></dict>",
         ("http_proxy",),
@@ -59,8 +61,10 @@ def dirty() -> Snapshot:
     snapshot = healthy()
     return replace(
         snapshot,
-        plist=file(snapshot.plist.path, plist(http_proxy=PROXY, NO_PROXY="x"), mode="644"),
-        service_env=file(snapshot.service_env.path, f"export HTTPS_PROXY='{PROXY}'\nexport A='b'\n"),
+        plist=file(snapshot.plist.path, plist({"http_proxy": PROXY, "NO_PROXY": "x"}), mode="644"),
+        service_env=file(
+            snapshot.service_env.path, f"export HTTPS_PROXY='{PROXY}'\nexport A='b'\n"
+        ),
         dotenv=file(snapshot.dotenv.path, f"ZAI_API_KEY=5ecret\nall_proxy={PROXY}\n", mode="640"),
         gui_environment={"http_proxy": PROXY, "https_proxy": PROXY, "PATH": "/usr/bin"},
         gateway_port=replace(snapshot.gateway_port, proxies=("http_proxy",)),
@@ -113,7 +117,7 @@ def test_a_second_run_finds_nothing() -> None:
         if "service-env" in change.path:
             field = "service_env"
         written = file(change.path, change.after, mode=change.mode)
-        snapshot = replace(snapshot, **{field: written})
+        snapshot = with_file(snapshot, field, written)
     snapshot = replace(snapshot, gui_environment={}, gateway_port=Listener(18789))
     plan = environment.plan(snapshot, settings())
     assert (plan.files, plan.steps, plan.leaks) == ((), (), ())
@@ -153,7 +157,9 @@ def unset(home: Path) -> str:
     (home / "domain").write_text(
         "gui/501 = {\n\tenvironment = {\n\t\thttp_proxy => http://p\n\t\tA => b\n\t}\n}\n"
     )
-    (step,) = environment.plan(replace(healthy(), gui_environment={"http_proxy": "x"}), settings()).steps
+    (step,) = environment.plan(
+        replace(healthy(), gui_environment={"http_proxy": "x"}), settings()
+    ).steps
     return step.script
 
 

@@ -65,7 +65,10 @@ def test_variables_of_all_reach_groups_that_are_described_elsewhere(text: str) -
     [
         ("office: {vars: {agent: g}, hosts: {m: }}\nall: {vars: {agent: a}, hosts: {m: }}", "g"),
         ("b: {vars: {agent: b}, hosts: {m: }}\na: {vars: {agent: a}, hosts: {m: }}", "b"),
-        ("p: {vars: {agent: p}, hosts: {m: }, children: {c: {vars: {agent: c}, hosts: {m: }}}}", "c"),
+        (
+            "p: {vars: {agent: p}, hosts: {m: }, children: {c: {vars: {agent: c}, hosts: {m: }}}}",
+            "c",
+        ),
         ("c: {vars: {agent: c}, hosts: {m: }}\np: {vars: {agent: p}, children: {c: }}", "c"),
         ("a: {hosts: {m: {agent: h}}}\nb: {vars: {agent: b}, hosts: {m: }}", "h"),
     ],

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from clawfleet.edits import leads
 from clawfleet.json5 import Container, Entry, Node, loads, parse, same
 from clawfleet.merge import Merged, Path, Refused, Remove, apply, undo
-from tests.unit.json5_documents import Case, Written, cases, documents, expected, unordered
+from tests.unit.json5_documents import (
+    Case,
+    Written,
+    cases,
+    documents,
+    expected,
+    replacements,
+    unordered,
+)
 
 
 def merged(case: Case) -> Merged:
@@ -99,13 +107,13 @@ def test_where_keys_are_only_added_every_old_character_stays(case: Case) -> None
     assert is_subsequence(case.document.text, result.text)
 
 
-@given(cases(beside=False))
+@given(replacements())
 def test_a_value_that_is_replaced_leaves_all_bytes_around_it(case: Case) -> None:
     result = merged(case)
-    assume(len(result.changes) == 1 and result.changes[0].kind == "set")
     text = case.document.text
-    node = entry_at(text, result.changes[0].path).value
-    assert result.changes[0].source == text[node.start : node.end]
+    node = entry_at(text, case.edits[0].path).value
+    (change,) = result.changes
+    assert change.source == text[node.start : node.end]
     assert result.text.startswith(text[: node.start])
     assert result.text.endswith(text[node.end :])
 

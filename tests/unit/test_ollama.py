@@ -265,9 +265,7 @@ def test_another_version_is_not_taken_for_it(
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_a_start_after_an_install_takes_any_version(
-    shell: tuple[str, ...], tmp_path: Path
-) -> None:
+def test_a_start_after_an_install_takes_any_version(shell: tuple[str, ...], tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
     script_of(tmp_path, "formula")

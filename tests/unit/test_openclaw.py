@@ -147,7 +147,9 @@ def test_openclaw_runs_with_its_node_first_and_without_proxies(
     home = tmp_path / "home"
     home.mkdir()
     node = tmp_path / "no de's" / "node"
-    snapshot = replace(mac(NEW), openclaw_bin=f"{HOME}/bin/openclaw", nodes=(Node(str(node), "24.18.0"),))
+    snapshot = replace(
+        mac(NEW), openclaw_bin=f"{HOME}/bin/openclaw", nodes=(Node(str(node), "24.18.0"),)
+    )
     script = openclaw.clean(snapshot, settings()) + 'echo "$PATH"; env | grep -i _proxy\n'
     done = run(shell, script, home, http_proxy="x", NO_PROXY="y", HTTPS_PROXY="z")
     path = done.stdout.splitlines()

@@ -79,7 +79,11 @@ LOG = "12:00:01 [plugins] loaded {3}\n(node:7) ExperimentalWarning: SQLite {x}\n
         (said("Paris.") + "\n" + LOG, 0, Turn(True, "ollama/gpt-oss:20b", "Paris.", "")),
         (said("Paris."), 1, Turn(False, "ollama/gpt-oss:20b", "Paris.", "exit code 1")),
         (said(""), 0, Turn(False, "ollama/gpt-oss:20b", "", "exit code 0, no text in the answer")),
-        (said(None), 0, Turn(False, "ollama/gpt-oss:20b", "", "exit code 0, no text in the answer")),
+        (
+            said(None),
+            0,
+            Turn(False, "ollama/gpt-oss:20b", "", "exit code 0, no text in the answer"),
+        ),
         ("", 124, Turn(False, None, "", "exit code 124: no output")),
         ("boom\nlast words", 1, Turn(False, None, "", "exit code 1: last words")),
         ("{broken", 1, Turn(False, None, "", "exit code 1: {broken")),
@@ -94,7 +98,7 @@ FAILED = [
     "HTTP 404: model 'gpt-oss:20b' not found",
     "Connection error.",
     "fetch failed",
-    "Ollama API error 404: {\"error\": \"model 'gpt-oss:20b' not found\"}",
+    'Ollama API error 404: {"error": "model \'gpt-oss:20b\' not found"}',
     'Ollama API error 500: {"error": "llama runner process has terminated"}',
     "Context overflow: prompt too large for the model. Try /reset (or /new) to start a fresh "
     "session, or use a larger-context model.",
@@ -145,7 +149,10 @@ def test_the_report_is_json() -> None:
 
 
 def test_rows_name_what_fixes_a_failed_layer() -> None:
-    checks = [Check("ollama", True, "fine", 0.1, "unused"), Check("gateway", False, "x", 0.2, "do y")]
+    checks = [
+        Check("ollama", True, "fine", 0.1, "unused"),
+        Check("gateway", False, "x", 0.2, "do y"),
+    ]
     trouble = {"found": "no brew", "expected": "brew", "fix": "install it"}
     macs = {"a": proof.as_data(checks, []), "b": {"trouble": trouble}, "c": {}}
     assert list(proof.rows(macs)) == [

@@ -29,7 +29,7 @@ COMMANDS = {
 esac""",
     "lsof": 'case $* in *:11434*) printf "700\\n700\\n";; *:18789*) echo 900;; esac',
     "ps": """case $* in
-  *eww*) echo "node gateway PATH=/bin http_proxy=http://u:pw@p NO_PROXY= HTTPS_PROXY=x all_proxys=1";;
+  *eww*) echo "node gateway PATH=/bin http_proxy=http://u:pw@p NO_PROXY= HTTPS_PROXY=x a_proxys=1";;
   *) printf '  700 1 01:00 /opt/homebrew/opt/ollama/bin/ollama serve\\n'
      printf '  900 1 2-00:00:01 node dist/index.js gateway\\n';;
 esac""",
@@ -201,7 +201,7 @@ def install(home: Path) -> Path:
     write(
         home,
         "brew/lib/node_modules/openclaw/package.json",
-        '{\n  "name": "openclaw",\n  "version": "2026.9.6",\n  "x": {\n    "version": "1"\n  }\n}\n',
+        '{\n  "name": "openclaw",\n  "version": "2026.9.6",\n  "x": {"version": "1"}\n}\n',
     )
     (prefix / "bin" / "openclaw").symlink_to("../lib/node_modules/openclaw/openclaw.mjs")
     return prefix

@@ -20,13 +20,20 @@ def test_the_table_shows_every_mac_once() -> None:
     lines = report.table(results("no Homebrew"), width=100)
     text = "\n".join(lines)
     assert sum("mini-1" in line for line in lines) == 1
-    for word in ("ollama", "version 0.32.3", "failed", "no Homebrew", "to fix: do [this] :warning:"):
+    for word in (
+        "ollama",
+        "version 0.32.3",
+        "failed",
+        "no Homebrew",
+        "to fix: do [this] :warning:",
+    ):
         assert word in text
     assert all(len(line) <= 100 for line in lines)
 
 
 @pytest.mark.parametrize(
-    "detail", ["[/]", "[red]x[/red]", "[agents/auth-profiles] lost", "[::1]:11434", "a\\[b", ":boom:"]
+    "detail",
+    ["[/]", "[red]x[/red]", "[agents/auth-profiles] lost", "[::1]:11434", "a\\[b", ":boom:"],
 )
 def test_what_was_found_is_text_and_no_markup(detail: str) -> None:
     assert detail in "\n".join(report.table(results(detail), width=120))

@@ -25,7 +25,9 @@ def test_every_setting_stands_in_all_py_and_the_other_way_round() -> None:
     assert set(defaults()) == set(FIELDS)
 
 
-@pytest.mark.parametrize("name", [n for n, f in Settings.model_fields.items() if not f.is_required()])
+@pytest.mark.parametrize(
+    "name", [n for n, f in Settings.model_fields.items() if not f.is_required()]
+)
 def test_defaults_are_the_same_in_both_places(name: str) -> None:
     if name == "fallbacks":  # names a model of all.py's own list, which has no other default
         assert defaults()[name]
@@ -66,7 +68,10 @@ def test_the_example_of_hosts_loads() -> None:
         ({"models": "gpt-oss:20b"}, ["models"]),
         ({"models": [{"name": "x"}]}, ["models.0.id", "required"]),
         ({"models": [{"id": "x y"}]}, ["models.0.id", "'x y' is not a model's name"]),
-        ({"models": [{"id": "x", "ctx": 1}]}, ["models.0.ctx", "not a key of a model", "context_window"]),
+        (
+            {"models": [{"id": "x", "ctx": 1}]},
+            ["models.0.ctx", "not a key of a model", "context_window"],
+        ),
         (
             {"models": [{"id": "a"}, {"id": "a:latest"}], "primary": "ollama/a", "fallbacks": []},
             ["models", "'a'", "'a:latest'", "one model"],

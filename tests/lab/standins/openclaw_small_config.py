@@ -101,7 +101,8 @@ def recent(version: str) -> bool:
 
 def load(home: Path, version: str) -> Config:
     """Read and check the user's configuration as that version would."""
-    file = home / ".openclaw" / "openclaw.json"
+    named = os.environ.get("OPENCLAW_CONFIG_PATH")
+    file = Path(named) if named else home / ".openclaw" / "openclaw.json"
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:

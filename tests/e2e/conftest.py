@@ -1,0 +1,50 @@
+"""Labs for the end-to-end tests, at every level that this machine has."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab import levels, plan
+from tests.lab.lab import Lab
+from tests.lab.openclaw import is_cached, use_small
+
+
+def _levels() -> list[str]:
+    wanted = os.environ.get("CLAWFLEET_LAB", "")
+    return [wanted] if wanted in ("namespaces", "ports") else ["namespaces", "ports"]
+
+
+@pytest.fixture(scope="module", params=_levels())
+def level(request: pytest.FixtureRequest) -> str:
+    """Each isolation level, or the one that CLAWFLEET_LAB names."""
+    wanted: str = request.param
+    if wanted == "namespaces" and (why := levels.obstacle([plan.REPO])):
+        pytest.skip(f"no namespaces here: {why}")
+    return wanted
+
+
+@pytest.fixture
+def reports(tmp_path: Path) -> Path:
+    return tmp_path / "reports"
+
+
+@pytest.fixture
+def small_lab(level: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """Three bare Macs on which npm installs the small stand-in of OpenClaw."""
+    folder = tmp_path_factory.mktemp("lab")
+    with Lab.up(3, level=level, dir=folder) as lab:
+        for mac in lab.macs.values():
+            use_small(mac)
+        yield lab
+
+
+def need_openclaw(version: str) -> None:
+    """Skip with the reason where npm could not bring the real OpenClaw."""
+    if not is_cached(version):
+        pytest.skip(
+            f"OpenClaw {version} is not cached; run: python -m tests.lab.openclaw install {version}"
+        )

@@ -1,0 +1,89 @@
+"""The real command line against simulated Macs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.lab.lab import Lab, Mac
+
+REPO = Path(__file__).parents[2]
+_NAMES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+PROXIES = dict.fromkeys(_NAMES, "http://127.0.0.1:9")
+"""Proxies that lead nowhere, in the environment of whoever deploys."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a run of pyinfra left."""
+
+    code: int
+    out: str
+    """stdout: pure JSON with ``--json``."""
+    log: str
+    """stderr: what a person reads."""
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """pyinfra's JSON of the run."""
+        loaded: dict[str, Any] = json.loads(self.out)
+        return loaded
+
+    def changed(self) -> list[str]:
+        """Names of the operations that changed something on some Mac."""
+        operations = self.result["results"]["operations"]
+        return [op["name"] for op in operations if op["success"]]
+
+
+def pyinfra(
+    lab: Lab, *arguments: str, task: str = "deploy.py", reports: Path, timeout: float = 900
+) -> Done:
+    """``pyinfra inventory.py TASK ARGUMENTS`` where the lab's Macs can be reached."""
+    environment = {
+        **os.environ,
+        **PROXIES,
+        "CLAWFLEET_HOSTS": str(lab.inventory()),
+        "PYINFRA_PROGRESS": "off",
+    }
+    argv = [sys.executable, "-m", "pyinfra", "inventory.py", task, *arguments]
+    done = lab.run(
+        [*argv, "--data", f"reports={reports}"],
+        cwd=REPO,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def tree(mac: Mac) -> dict[str, str]:
+    """Every file of the Mac's user that a deploy could change: path -> mode and hash.
+
+    What changes by itself while a gateway or a server runs is left out: logs, sockets, databases.
+    """
+    script = (
+        'cd "$HOME" && find . -type f ! -path "*/logs/*" ! -name "*.log" ! -name "*.sqlite*" '
+        '! -path "*/tmp/*" ! -name "*.lock" -exec shasum -a 256 {} + 2>/dev/null; '
+        'find . -exec stat -f "%Lp %N" {} + 2>/dev/null | sort'
+    )
+    lines = mac.exec(script, check=True).stdout.decode().splitlines()
+    return {line.split(None, 1)[1]: line.split(None, 1)[0] for line in lines if " " in line}
+
+
+def report(reports: Path) -> dict[str, Any]:
+    """The newest JSON report."""
+    newest = max(reports.glob("*.json"))
+    loaded: dict[str, Any] = json.loads(newest.read_text(encoding="utf-8"))
+    return loaded
+
+
+def home(mac: Mac, name: str) -> str:
+    """A file below the Mac user's home, as text."""
+    return mac.read(f"{mac.spec.home}/{name}").decode()

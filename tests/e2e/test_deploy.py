@@ -1,0 +1,150 @@
+"""The whole job on three Macs, with the real OpenClaw: dry run, deploy, and again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from clawfleet import json5
+from tests.e2e.conftest import need_openclaw
+from tests.e2e.deploys import Done, home, pyinfra, report, tree
+from tests.lab.lab import Lab
+from tests.lab.profiles import TOKEN, apply, rich_config
+
+pytestmark = [pytest.mark.lab, pytest.mark.openclaw]
+
+
+@dataclass
+class Story:
+    """What happened, in order, on one lab of three Macs: bare, rich, half."""
+
+    lab: Lab
+    version: str
+    before: dict[str, dict[str, str]]
+    after_dry: dict[str, dict[str, str]]
+    dry: Done
+    first: Done
+    second: Done
+    dry_again: Done
+    reports: Path
+
+
+@pytest.fixture(scope="module", params=["2026.2.17", "2026.9.6"])
+def story(
+    request: pytest.FixtureRequest, level: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Story]:
+    version: str = request.param
+    need_openclaw(version)
+    reports = tmp_path_factory.mktemp("reports")
+    with Lab.up(3, level=level, dir=tmp_path_factory.mktemp("lab")) as lab:
+        for mac, profile in zip(lab.macs.values(), ("bare", "rich", "half"), strict=True):
+            apply(mac, profile, version)
+        pin = ("--data", f"openclaw_version={version}")
+        before = {name: tree(mac) for name, mac in lab.macs.items()}
+        dry = pyinfra(lab, "--dry", "--diff", *pin, reports=reports)
+        after_dry = {name: tree(mac) for name, mac in lab.macs.items()}
+        first = pyinfra(lab, "-y", "--json", *pin, reports=reports)
+        second = pyinfra(lab, "-y", "--json", *pin, "--data", "verify=off", reports=reports)
+        dry_again = pyinfra(lab, "--dry", "--json", *pin, reports=reports)
+        yield Story(lab, version, before, after_dry, dry, first, second, dry_again, reports)
+
+
+def test_dry_run_shows_diffs_and_changes_nothing(story: Story) -> None:
+    assert story.dry.code == 0, story.dry.log
+    assert story.after_dry == story.before
+    log = story.dry.log
+    # bare: a file in a folder that is not there yet; rich: the user's own file
+    assert "[mac1]   --- /dev/null" in log
+    assert "[mac1]   +++ ~/.openclaw/openclaw.json" in log
+    assert "[mac2]   --- ~/.openclaw/openclaw.json" in log
+    assert "Will install Homebrew" in log
+    assert "Will pull qwen3-coder" in log
+    assert "Traceback" not in log
+
+
+def test_no_secret_is_printed(story: Story) -> None:
+    token = json5.loads(home(story.lab.macs["mac1"], ".openclaw/openclaw.json"))
+    secrets = [
+        TOKEN,
+        "zai-lab-not-a-real-key",
+        "123456:lab-not-a-real-token",
+        token["gateway"]["auth"]["token"],
+    ]
+    written = "".join(file.read_text() for file in story.reports.glob("*.json"))
+    for done in (story.dry, story.first, story.second, story.dry_again):
+        written += done.out + done.log
+    for secret in secrets:
+        assert secret not in written
+    assert "‹secret" in story.dry.log
+
+
+def test_deploy_succeeds_everywhere(story: Story) -> None:
+    assert story.first.code == 0, story.first.log
+    assert story.first.result["results"]["failed_hosts"] == []
+    found = json.loads(sorted(story.reports.glob("*.json"))[0].read_text())
+    assert set(found["macs"]) == {"mac1", "mac2", "mac3"}
+    for name, mac in found["macs"].items():
+        assert mac["ok"], (name, mac)
+        layers = {check["layer"]: check for check in mac["checks"]}
+        # A real turn of the agent, through the gateway, although proxies were everywhere.
+        assert layers["agent"]["detail"].startswith("ollama/gpt-oss:20b answered")
+        assert {latency["context"] for latency in mac["latency"]} == {32768}
+
+
+def test_second_run_changes_nothing(story: Story) -> None:
+    assert story.second.code == 0, story.second.log
+    assert story.second.changed() == []
+    plan = story.dry_again.result["plan"]
+    assert [op["name"] for op in plan if op["hosts_with_change"]] == []
+
+
+def test_user_config_survives(story: Story) -> None:
+    mac = story.lab.macs["mac2"]
+    before = rich_config(story.version, mac.spec)
+    after = home(mac, ".openclaw/openclaw.json")
+    for comment in (
+        "mind the comments!",
+        "the cloud, for the hard questions",
+        "/* keep: the phone",
+    ):
+        assert comment in after
+    old, new = json5.loads(before), json5.loads(after)
+    assert new["gateway"] == old["gateway"]
+    assert new["channels"] == old["channels"]
+    assert new["plugins"] == old["plugins"]
+    assert new["models"]["providers"]["zai"] == old["models"]["providers"]["zai"]
+    assert new["agents"]["defaults"]["models"]["zai/glm-4.5-air"] == {"alias": "Air"}
+    assert new["agents"]["defaults"]["maxConcurrent"] == 2
+    assert new["agents"]["defaults"]["model"]["primary"] == "ollama/gpt-oss:20b"
+
+
+def test_files_are_private_and_backed_up(story: Story) -> None:
+    for name, mac in story.lab.macs.items():
+        modes = mac.exec('stat -f "%Lp" ~/.openclaw/openclaw.json ~/.openclaw ~/.clawfleet').stdout
+        assert modes.split() == [b"600", b"700", b"700"], name
+    mac = story.lab.macs["mac2"]
+    kept = mac.exec("cat ~/.clawfleet/backups/*/openclaw-openclaw.json", check=True).stdout.decode()
+    assert kept == rich_config(story.version, mac.spec)
+
+
+def test_no_proxy_is_left_where_the_gateway_starts_from(story: Story) -> None:
+    mac = story.lab.macs["mac2"]
+    assert "roxy" not in mac.exec("launchctl print gui/$(id -u) | grep -i _proxy").stdout.decode()
+    assert home(mac, ".openclaw/.env") == "# left over from the office\n"
+    plist = home(mac, "Library/LaunchAgents/ai.openclaw.gateway.plist")
+    assert "_PROXY" not in plist.upper()
+
+
+def test_a_new_auth_file_only_where_it_is_read(story: Story) -> None:
+    listed = story.lab.macs["mac1"].exec("ls ~/.openclaw/agents/main/agent").stdout.decode()
+    assert ("auth-profiles.json" in listed) == (story.version == "2026.2.17")
+
+
+def test_report_names_the_run(story: Story) -> None:
+    newest = report(story.reports)
+    assert newest["schema"] == 1
+    assert newest["run"]

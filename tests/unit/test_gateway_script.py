@@ -1,0 +1,268 @@
+"""The script that restarts the gateway, with stand-ins that keep launchd's state in files."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clawfleet import gateway
+from clawfleet.gateway import Decision
+from tests.unit.factory import NEW, OLD, healthy, settings
+from tests.unit.shells import SHELLS, run
+
+Shell = tuple[str, ...]
+DASH = ("dash",)
+
+
+COMMANDS = {
+    "launchctl": r"""echo "$*" >> "$HOME/calls"
+case $1 in
+print) [ -e "$HOME/loaded" ] || exit 113
+  n=$(cat "$HOME/teardown" 2>/dev/null || echo 0)
+  if [ "$n" -gt 0 ]; then
+    n=$((n-1)); echo $n > "$HOME/teardown"; [ $n -gt 0 ] || rm -f "$HOME/loaded"
+  fi
+  printf '\tstate = running\n\tpid = %s\n\truns = 1\n\t\tpid = 1\n' "$(cat "$HOME/pid")";;
+bootout) [ -e "$HOME/loaded" ] || exit 3
+  if [ -e "$HOME/slow" ]; then echo 3 > "$HOME/teardown"; else rm -f "$HOME/loaded"; fi
+  rm -f "$HOME/listens";;
+bootstrap) n=$(cat "$HOME/busy" 2>/dev/null || echo 0)
+  if [ "$n" -gt 0 ]; then echo $((n-1)) > "$HOME/busy"; exit 5; fi
+  [ -e "$HOME/refuse" ] && exit 125
+  cp "$3" "$HOME/loaded"; echo 901 > "$HOME/pid"
+  [ -e "$HOME/deaf" ] || echo 901 > "$HOME/listens";;
+kickstart) exit 37;;
+esac""",
+    "lsof": 'for p in $(cat "$HOME/listens" 2>/dev/null) $(cat "$HOME/stale" 2>/dev/null); do '
+    "case $p in 90*) echo $p;; *) kill -0 $p 2>/dev/null && echo $p;; esac; done",
+    "ps": 'case $* in *command*) cat "$HOME/command";; *) echo 1;; esac',
+    "curl": 'case $* in *http_code*) printf 200;; *) printf \'{"ok":true,"status":"live"}\';; esac',
+    "openclaw": """echo "openclaw $*" >> "$HOME/calls"
+case $* in
+"health "*) [ -e "$HOME/ill" ] && grep -q BAD "$HOME/.openclaw/openclaw.json" \
+    && { echo '{"ok": false}'; exit 1; }
+  echo '{"ok": true}';;
+"gateway install"*) [ -e "$HOME/refuses" ] && { echo "install refused" >&2; exit 1; }
+  mkdir -p "$HOME/Library/LaunchAgents"
+  echo "<plist>new</plist>" > "$HOME/Library/LaunchAgents/ai.openclaw.gateway.plist";;
+esac""",
+    "sleep": ":",
+    # Each look at the clock takes a second.
+    "date": 'n=$(cat "$HOME/clock" 2>/dev/null || echo 0); echo $((n+1)) > "$HOME/clock"; echo $n',
+}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A Mac whose gateway runs."""
+    folder = tmp_path / "home"
+    agents = folder / "Library" / "LaunchAgents"
+    agents.mkdir(parents=True)
+    (agents / "ai.openclaw.gateway.plist").write_text("<plist>old</plist>")
+    (folder / ".openclaw").mkdir()
+    (folder / ".openclaw" / "openclaw.json").write_text("GOOD")
+    (folder / ".clawfleet").mkdir()
+    (folder / ".clawfleet" / "restart-needed").write_text("because\n")
+    for name, content in {
+        "loaded": "x",
+        "pid": "900",
+        "listens": "900",
+        "command": "openclaw",
+    }.items():
+        (folder / name).write_text(content)
+    return folder
+
+
+def script(action: str, *, undo: str = "", version: str = NEW, **wished: Any) -> str:
+    snapshot = replace(healthy(version), openclaw_bin=None, nodes=())
+    decision = Decision(action, ("because",))  # type: ignore[arg-type]
+    wished = {"gateway_start_timeout": 8, "gateway_settle": 2} | wished
+    return gateway.step(snapshot, settings(**wished), 18789, decision, undo=undo).script
+
+
+def calls(home: Path, word: str) -> list[str]:
+    lines = (home / "calls").read_text().splitlines()
+    return [line for line in lines if line.startswith(word)]
+
+
+def cleaned(home: Path) -> bool:
+    return not list(home.parent.glob("clawfleet.*"))
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("version", [OLD, NEW])
+def test_a_restart_reads_the_plist_anew_and_waits(shell: Shell, home: Path, version: str) -> None:
+    (home / "slow").touch()
+    (home / "busy").write_text("3")
+    done = run(shell, script("restart", version=version), home, commands=COMMANDS, check=True)
+    assert "pid 901 is well on port 18789" in done.stdout
+    assert [call.split()[0] for call in calls(home, "boot")] == ["bootout", *["bootstrap"] * 4]
+    assert calls(home, "enable")
+    assert not (home / ".clawfleet" / "restart-needed").exists()
+    assert cleaned(home)
+
+
+@pytest.mark.parametrize(
+    ("action", "words"), [("install", "install"), ("reinstall", "install --force")]
+)
+def test_an_install(home: Path, action: str, words: str) -> None:
+    run(DASH, script(action), home, commands=COMMANDS, check=True)
+    assert calls(home, "openclaw gateway") == [f"openclaw gateway {words}"]
+    assert (home / "loaded").read_text() == "<plist>new</plist>\n"
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("deaf", "pid 901 runs, port 18789 is not open"),
+        ("refuse", "launchctl bootstrap answered 125"),
+    ],
+)
+def test_one_that_does_not_come_up_is_told(home: Path, fault: str, said: str) -> None:
+    (home / fault).touch()
+    (home / ".openclaw" / "logs").mkdir()
+    (home / ".openclaw" / "logs" / "gateway.err.log").write_text("EADDRINUSE\n")
+    done = run(DASH, script("restart"), home, commands=COMMANDS)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "EADDRINUSE" in done.stderr
+    assert (home / ".clawfleet" / "restart-needed").exists()
+    assert cleaned(home)
+
+
+def test_one_that_is_only_slow_stays_loaded(home: Path) -> None:
+    (home / "deaf").touch()
+    done = run(DASH, script("restart"), home, commands=COMMANDS)
+    assert done.returncode == 1
+    assert (home / "loaded").exists()
+
+
+BACK = 'printf GOOD > "$HOME/.openclaw/openclaw.json"; exit 0'
+
+
+@pytest.mark.parametrize("action", ["restart", "reinstall"])
+def test_a_config_that_keeps_it_from_starting_is_undone(home: Path, action: str) -> None:
+    (home / "ill").touch()
+    (home / ".openclaw" / "openclaw.json").write_text("BAD")
+    done = run(DASH, script(action, undo=BACK), home, commands=COMMANDS)
+    assert done.returncode == 1
+    assert '"ok": false' in done.stderr
+    assert "the gateway runs with them" in done.stderr
+    assert (home / ".openclaw" / "openclaw.json").read_text() == "GOOD"
+    agent = home / "Library" / "LaunchAgents" / "ai.openclaw.gateway.plist"
+    assert agent.read_text() == (home / "loaded").read_text() == "<plist>old</plist>"
+    assert not (home / ".clawfleet" / "restart-needed").exists()
+    assert cleaned(home)
+
+
+def test_a_first_install_that_fails_leaves_no_gateway(home: Path) -> None:
+    agent = home / "Library" / "LaunchAgents" / "ai.openclaw.gateway.plist"
+    for path in (agent, home / "loaded", home / "listens"):
+        path.unlink()
+    (home / "ill").touch()
+    (home / ".openclaw" / "openclaw.json").write_text("BAD")
+    done = run(DASH, script("install", undo=BACK), home, commands=COMMANDS)
+    assert done.returncode == 1
+    assert "there was no gateway before" in done.stderr
+    assert not agent.exists()
+    assert not (home / "loaded").exists()
+
+
+def test_an_install_that_is_refused_is_undone(home: Path) -> None:
+    (home / "refuses").touch()
+    done = run(DASH, script("reinstall", undo=BACK), home, commands=COMMANDS)
+    assert done.returncode == 1
+    assert "install refused" in done.stderr
+    assert (home / "loaded").read_text() == "<plist>old</plist>"
+
+
+def test_a_crash_loop_is_not_well(home: Path) -> None:
+    dies = COMMANDS["launchctl"].replace(
+        '"$(cat "$HOME/pid")"', '"$(n=$(cat "$HOME/pid"); echo $((n+1)) > "$HOME/pid"; echo $n)"'
+    )
+    listens_all = {"lsof": 'n=$(cat "$HOME/pid"); echo $((n-1))'}
+    owner = {
+        "ps": 'case $* in *ppid*) n=$(cat "$HOME/pid"); echo $((n-1));; *) echo openclaw;; esac'
+    }
+    commands = COMMANDS | {"launchctl": dies} | owner
+    commands["lsof"] = f'[ -e "$HOME/loaded" ] && {{ {listens_all["lsof"]}; }}'
+    done = run(DASH, script("restart"), home, commands=commands)
+    assert done.returncode == 1
+    assert "ended again, now" in done.stderr
+
+
+@pytest.fixture
+def process() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that may be ended."""
+    words = [sys.executable, "-c", "import time; time.sleep(300)"]
+    with subprocess.Popen(words) as started:
+        # Somebody has to take its exit code, or it stays visible.
+        threading.Thread(target=started.wait, daemon=True).start()
+        yield started
+        started.kill()
+
+
+def test_a_stale_gateway_on_the_port_is_ended(home: Path, process: subprocess.Popen[bytes]) -> None:
+    (home / "stale").write_text(str(process.pid))
+    waits = {
+        "sleep": f"n=0; while kill -0 {process.pid} 2>/dev/null && [ $n -lt 99999 ]; do "
+        "n=$((n+1)); done"
+    }
+    run(DASH, script("restart"), home, commands=COMMANDS | waits, check=True)
+    assert process.wait(30) == -signal.SIGTERM
+
+
+def test_nobody_elses_process_is_ended(home: Path, process: subprocess.Popen[bytes]) -> None:
+    (home / "stale").write_text(str(process.pid))
+    (home / "command").write_text("python3 -m http.server")
+    done = run(DASH, script("restart"), home, commands=COMMANDS)
+    assert done.returncode == 1
+    assert f"port 18789 is held by pid {process.pid}: python3 -m http.server" in done.stderr
+    assert process.poll() is None
+
+
+@pytest.mark.parametrize(("wish", "after"), [(True, "{}"), (False, '{"a": 1}')])
+def test_sessions_are_forgotten_only_when_asked(home: Path, wish: bool, after: str) -> None:
+    sessions = home / ".openclaw" / "agents" / "main" / "sessions" / "sessions.json"
+    sessions.parent.mkdir(parents=True)
+    sessions.write_text('{"a": 1}')
+    run(
+        DASH,
+        script("restart", version=OLD, reset_sessions=wish),
+        home,
+        commands=COMMANDS,
+        check=True,
+    )
+    assert sessions.read_text() == after
+    copies = [path.read_text() for path in sessions.parent.glob("sessions.json.clawfleet-*")]
+    assert copies == (['{"a": 1}'] if wish else [])
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_run_that_failed_while_it_was_stopped_starts_it_again(shell: Shell, home: Path) -> None:
+    (home / ".openclaw" / "openclaw.json").write_text("BAD")
+    (home / "loaded").unlink()
+    run(shell, gateway.start_again(18789, BACK), home, commands=COMMANDS, check=True)
+    assert (home / ".openclaw" / "openclaw.json").read_text() == "GOOD"
+    assert (home / "loaded").read_text() == "<plist>old</plist>"
+
+
+def test_one_that_goes_on_is_not_disturbed_by_it(home: Path) -> None:
+    (home / "busy").write_text("9")
+    run(DASH, gateway.start_again(18789, ""), home, commands=COMMANDS, check=True)
+    assert (home / "pid").read_text() == "900"
+
+
+def test_a_mac_without_a_gateway_gets_none_by_it(home: Path) -> None:
+    (home / "Library" / "LaunchAgents" / "ai.openclaw.gateway.plist").unlink()
+    done = run(DASH, gateway.start_again(18789, BACK), home, commands=COMMANDS)
+    assert done.returncode == 1
+    assert not (home / "calls").exists()
