@@ -120,7 +120,7 @@ def start_again(port: int, undo: str) -> str:
 def _probe(caps: Capabilities) -> str:
     url = "http://127.0.0.1:$PORT"
     if caps.health_json:
-        return f"ask {url}/healthz | grep -q '\"ok\":true'"
+        return f"ask {url}/healthz | grep -Eq '\"ok\": *true'"
     # Any path answers 200 with the control page here, so this proves the listener only.
     return f'[ "$(ask {url}/ -o /dev/null -w "%{{http_code}}")" = 200 ]'
 

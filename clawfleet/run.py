@@ -74,6 +74,7 @@ class MacRun:
         if self._stage is not None and (asked or time.monotonic() - self._at > FRESH):
             self._snapshot = None
         self._stage = stage
+        self.state.failed_hosts.discard(self.host)
         self.evidence.clear()
         self.trouble = None
 
@@ -103,6 +104,9 @@ class MacRun:
         found = redact.text(trouble.found, salt=salt())
         trouble = Trouble(found, expected=trouble.expected, fix=trouble.fix)
         self.trouble = trouble
+        if not self.executing:
+            # So that a dry run of a Mac that would be stopped ends with exit code 1.
+            self.state.failed_hosts.add(self.host)
         self.results["trouble"] = {
             "found": trouble.found,
             "expected": trouble.expected,

@@ -2,4 +2,4 @@
 
 from clawfleet.operations import provision
 
-provision.gateway(name="The gateway runs")
+provision.gateway(name="runs and is well")

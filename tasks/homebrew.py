@@ -2,4 +2,4 @@
 
 from clawfleet.operations import provision
 
-provision.homebrew(name="Homebrew is there")
+provision.homebrew(name="is there")

@@ -2,4 +2,4 @@
 
 from clawfleet.operations import provision
 
-provision.models(name="The models are there")
+provision.models(name="are there")

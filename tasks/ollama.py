@@ -2,4 +2,4 @@
 
 from clawfleet.operations import provision
 
-provision.ollama(name="Ollama answers")
+provision.ollama(name="server answers")

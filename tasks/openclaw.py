@@ -2,4 +2,4 @@
 
 from clawfleet.operations import provision
 
-provision.openclaw(name="OpenClaw is there")
+provision.openclaw(name="is there")

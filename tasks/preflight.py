@@ -2,4 +2,4 @@
 
 from clawfleet.operations import provision
 
-provision.can_be_provisioned(name="The Mac can be provisioned")
+provision.can_be_provisioned(name="can be provisioned")

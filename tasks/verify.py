@@ -2,4 +2,4 @@
 
 from clawfleet.operations import verify
 
-verify.verify(name="Every layer answers")
+verify.verify(name="every layer answers")

@@ -29,7 +29,7 @@ def can_be_provisioned() -> Commands:
 
     .. code:: python
 
-        provision.can_be_provisioned(name="The Mac can be provisioned")
+        provision.can_be_provisioned(name="can be provisioned")
     """
     mac = current()
     for note in preflight.check(mac.snapshot, mac.settings, mac.port, _templates()):

@@ -55,6 +55,9 @@ if undo; then
     rm -f "$P" "$HOME/.clawfleet/restart-needed"
     say "there was no gateway before, and there is none now"
   fi
+elif [ -f "$P" ]; then
+  # It may only be slow: launchd goes on trying, as it did before this run.
+  loaded || again
 fi
 say "$first"
 exit 1

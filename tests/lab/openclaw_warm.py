@@ -57,7 +57,8 @@ def _start_once(node: Path, package: Path, home: Path) -> None:
         while process.poll() is None and not _answers(port) and time.monotonic() < end:
             time.sleep(0.2)
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:

@@ -62,6 +62,10 @@ def up(mac: Clawed) -> None:
     until(lambda: listens(mac), "the gateway listens")
 
 
+def loaded(mac: Clawed) -> bool:
+    return mac.sh("launchctl", "print", f"gui/{mac.mac.uid}/ai.openclaw.gateway").returncode == 0
+
+
 def changes(mac: Clawed) -> list[str]:
     """The calls that change something, each once in a row: how often one asks depends on timing."""
     calls = [call for call in mac.calls() if not call.startswith("print")]
@@ -98,7 +102,9 @@ def test_life_of_the_old_service(tmp_path: Path) -> None:
         assert changes(mac) == [f"kickstart -k {JOB}"]
         assert "Stopped LaunchAgent: " in mac.openclaw("gateway", "stop").stdout
         assert changes(mac) == [f"bootout {JOB}"]
+        until(lambda: not loaded(mac), "the job is gone")
         assert not listens(mac)
+        mac.calls()
         for verb in ("start", "restart"):
             done = mac.openclaw("gateway", verb)
             assert (done.returncode, done.stdout) == (0, NOT_LOADED)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import stat
-import threading
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from tests.lab import openclaw
 from tests.lab.openclaw_bench import Clawed
 from tests.lab.standins import json5, node_wrapper, npm
+from tests.lab.standins.launchd_bench import REPO
 
 OLD, NEW = "2026.2.17", "2026.9.6"
 FAKE_NPM = """\
@@ -65,16 +67,13 @@ def test_a_changed_lock_file_is_installed_anew(cache: Path) -> None:
 
 
 def test_two_at_once(cache: Path) -> None:
-    found: list[list[str]] = []
-    threads = [
-        threading.Thread(target=lambda: found.append(openclaw.install([OLD]))) for _ in range(2)
+    command = [sys.executable, "-m", "tests.lab.openclaw", "install", OLD]
+    both = [
+        subprocess.Popen(command, cwd=REPO, stdout=subprocess.PIPE, text=True) for _ in range(2)
     ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    names = [name for part in found for name in part]
-    assert sorted(names) == ["node-22", f"openclaw-{OLD}"]
+    said = "".join(process.communicate(timeout=60)[0] for process in both)
+    assert [process.returncode for process in both] == [0, 0]
+    assert (said.count("node-22"), said.count(f"openclaw-{OLD}")) == (1, 1)
     assert calls(cache) == 2
 
 
@@ -178,7 +177,8 @@ def test_npm_refuses(mac: Clawed) -> None:
     )
     mac.faults('{"npm.install": "ECONNREFUSED"}')
     failed = mac.npm("install", "-g", "openclaw")
-    assert (failed.returncode, failed.stderr[:31]) == (1, "npm error code ECONNREFUSED\nnpm ")
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("npm error code ECONNREFUSED\n")
     assert not (mac.prefix / "bin" / "openclaw").is_symlink()
 
 

@@ -182,7 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def _json(self, value: object, status: int = 200) -> None:
-        self._send(status, json.dumps(value).encode(), "application/json")
+        self._send(status, json.dumps(value, separators=(",", ":")).encode(), "application/json")
 
     def _allowed(self) -> bool:
         token = configuration.load(self.home, self.version_).get("gateway", "auth", "token")

@@ -250,10 +250,9 @@ class Service:
             print("Gateway service not loaded.")
             return 0
         self.launchctl("bootout", f"{self.domain}/{LABEL}")
-        # bootout returns before the job is gone. 2026.9 waits for that; 2026.2.x takes so many
-        # seconds to end that it is gone by then.
+        # bootout returns before the job is gone; only 2026.9 waits for that.
         end = time.monotonic() + 20
-        while self.loaded() and time.monotonic() < end:
+        while recent(self.version) and self.loaded() and time.monotonic() < end:
             time.sleep(0.1)
         print(f"Stopped LaunchAgent: {self.domain}/{LABEL}")
         return 0

@@ -1,0 +1,33 @@
+"""``python -m tests.bench``: what a run costs, measured on simulated Macs.
+
+noop    a converged fleet: wall time, SSH sessions, bytes and memory of runs that change nothing
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from tests.bench import noop
+
+
+def main(argv: list[str]) -> int:
+    """The command line; 1 when the fleet did not converge."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verb = verbs.add_parser("noop")
+    verb.add_argument("--macs", type=int, nargs="+", default=[1, 4, 8], metavar="N")
+    verb.add_argument("--rtt", type=float, nargs="+", default=[0, 20], metavar="MS")
+    verb.add_argument("--runs", type=int, default=3, help="of each kind; medians are shown (3)")
+    verb.add_argument("--openclaw", default="2026.2.17", metavar="VERSION")
+    verb.add_argument("--dir", help="the lab's folder (default: a temporary one)")
+    wish = parser.parse_args(argv)
+    return noop.main(wish.macs, wish.rtt, wish.runs, version=wish.openclaw, folder=wish.dir)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
