@@ -87,6 +87,9 @@ class Capabilities:
     """``params: {num_ctx: ...}`` of a model is accepted."""
     model_context_tokens: bool = False
     """``contextTokens`` of a model is accepted."""
+    least_window: int = 32768
+    """Smallest ``contextWindow``, in tokens, with which a first turn was answered: OpenClaw keeps
+    a part of it free, and its own instructions have to fit into the rest."""
     auth_store: Literal["file", "sqlite"] = "file"
     """Where credentials are read from: ``agents/main/agent/auth-profiles.json``, or a database
     that only OpenClaw writes."""
@@ -141,28 +144,31 @@ CHANGES: tuple[Change, ...] = (
     ),
     Change("2026.2.26", "strict_json", True, "have config set --strict-json"),
     Change("2026.3.13", "node", ">=22.16.0", "want Node 22.16"),
-    Change("2026.3.31", "node", ">=22.14.0", "run on Node 22.14 as well"),
-    Change("2026.4.15", "openai_num_ctx", True, "send num_ctx over /v1 as well"),
+    Change("2026.3.13", "openai_num_ctx", True, "send num_ctx over /v1 as well"),
+    Change("2026.3.13", "validate_command", ("config", "validate"), "have config validate"),
+    Change("2026.3.13", "token_in_plist", False, "keep the token out of the LaunchAgent"),
+    Change("2026.3.13", "health_json", True, "answer health probes with JSON"),
+    Change("2026.3.24", "node", ">=22.14.0", "run on Node 22.14 as well"),
     Change("2026.4.15", "model_context_tokens", True, "have a context budget for each model"),
-    Change("2026.4.15", "validate_command", ("config", "validate"), "have config validate"),
-    Change("2026.4.15", "token_in_plist", False, "keep the token out of the LaunchAgent"),
-    Change("2026.4.15", "health_json", True, "answer health probes with JSON"),
-    Change("2026.5.7", "provider_timeout", True, "have a time-out for each provider"),
-    Change("2026.5.7", "model_params", True, "have request parameters for each model"),
-    Change("2026.5.7", "config_patch", True, "have config patch"),
-    Change("2026.5.7", "service_env", "file", "keep the LaunchAgent's environment in a file"),
-    Change("2026.6.11", "models_required", False, "accept a provider without models"),
+    Change("2026.4.29", "provider_timeout", True, "have a time-out for each provider"),
+    Change("2026.4.29", "model_params", True, "have request parameters for each model"),
+    Change("2026.4.29", "config_patch", True, "have config patch"),
+    Change("2026.4.29", "service_env", "file", "keep the LaunchAgent's environment in a file"),
+    Change("2026.5.12", "node", ">=22.16.0", "want Node 22.16"),
+    Change("2026.5.18", "node", ">=22.19.0", "want Node 22.19"),
+    Change("2026.5.28", "models_required", False, "accept a provider without models"),
     Change(
-        "2026.6.11",
+        "2026.5.28",
         "native_sends_context_window",
         False,
         "no longer send contextWindow to Ollama, only params.num_ctx",
     ),
+    Change("2026.5.28", "least_window", 49152, "fail with a contextWindow of 32768"),
     Change("2026.6.11", "auth_store", "sqlite", "keep credentials in SQLite"),
-    Change("2026.6.11", "node", ">=22.19.0", "want Node 22.19"),
     Change(
         "2026.7.1", "node", ">=22.22.3 <23 || >=24.15.0 <25 || >=25.9.0", "want Node 22.22 or 24.15"
     ),
+    Change("2026.7.1", "least_window", 32768, "answer with a contextWindow of 32768 again"),
     Change("2026.8.2", "auth_file_blocks", True, "refuse to start beside an auth-profiles.json"),
     Change("2026.8.2", "session_store", "sqlite", "keep conversations in SQLite"),
     Change("2026.8.2", "stop_needs_force", True, "ask before they stop the service"),
@@ -222,8 +228,9 @@ class Shape:
     num_ctx: Literal["params", "context_window", "server"]
     """How the context length reaches Ollama: a model's ``params.num_ctx``, its ``contextWindow``,
     or not at all, so that the server needs OLLAMA_CONTEXT_LENGTH."""
-    context_tokens: bool
-    """Whether a model gets ``contextTokens``, the budget OpenClaw itself keeps to."""
+    least_window: int
+    """Smallest ``contextWindow``, in tokens, that works; a smaller wish is to be raised to it.
+    ``contextTokens`` is never written: it only lowers the window again."""
     credential: Literal["auth-profiles", "provider"]
     """Where the (meaningless, but required) key lies: the file ``auth-profiles.json``, or
     ``models.providers.ollama.apiKey``."""
@@ -255,10 +262,8 @@ def wanted_shape(caps: Capabilities) -> Shape:
         reasons["num_ctx"] = (
             f"OpenClaw {caps.version} sends no num_ctx: OLLAMA_CONTEXT_LENGTH has to be set"
         )
-    reasons["context_tokens"] = (
-        why["model_context_tokens"]
-        if caps.model_context_tokens
-        else _not_before("model_context_tokens", "contextTokens of a model")
+    reasons["least_window"] = why.get(
+        "least_window", f"OpenClaw {caps.version} answers with a contextWindow of 32768"
     )
     sqlite = caps.auth_store == "sqlite"
     if not sqlite:
@@ -277,7 +282,7 @@ def wanted_shape(caps: Capabilities) -> Shape:
         api="ollama" if caps.native_api else "openai-completions",
         base_url_suffix="" if caps.native_api else "/v1",
         num_ctx=num_ctx,
-        context_tokens=caps.model_context_tokens,
+        least_window=caps.least_window,
         credential="provider" if sqlite else "auth-profiles",
         api_key="ollama-local",
         timeout_path=(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import plistlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any, Literal
 from clawfleet import json5
 from clawfleet.capabilities import Capabilities
 from clawfleet.openclaw import can, clean, in_range
-from clawfleet.plan import Step, Trouble
+from clawfleet.plan import Step, Trouble, quote
 from clawfleet.proof import answer
 from clawfleet.scripts import load
 from clawfleet.settings import Settings
@@ -94,6 +95,7 @@ TIMEOUT={settings.gateway_start_timeout}
 SETTLE={settings.gateway_settle}
 probe() {{ {_probe(caps)}; }}
 reset() {{ {_reset(settings, caps)}; }}
+forget() {{ {_forget(settings, caps)}; }}
 begin() {{ {start}; }}
 undo() {{ (
 {undo or "exit 1"}
@@ -107,7 +109,9 @@ undo() {{ (
         script,
         "on the Mac: openclaw gateway status, and openclaw doctor",
         timeout=settings.gateway_start_timeout * 3 + 180,
-        show=f"openclaw gateway {verb}",
+        show=f"openclaw gateway {verb}"
+        if verb != "restart"
+        else f"launchctl bootout and bootstrap gui/{snapshot.uid}/{GATEWAY_LABEL}",
     )
 
 
@@ -125,7 +129,19 @@ def _probe(caps: Capabilities) -> str:
     return f'[ "$(ask {url}/ -o /dev/null -w "%{{http_code}}")" = 200 ]'
 
 
+def _forget(settings: Settings, caps: Capabilities) -> str:
+    """sh for sessions that lie in a database: only the running gateway can forget them."""
+    if not settings.reset_sessions or caps.session_store != "sqlite":
+        return ":"
+    parameters = json.dumps({"key": f"agent:{settings.agent}:main"})
+    return (
+        f"out=$(openclaw gateway call sessions.reset --params {quote(parameters)} --json "
+        '</dev/null 2>&1) || { why="the sessions were not reset: $out"; false; }'
+    )
+
+
 def _reset(settings: Settings, caps: Capabilities) -> str:
+    """sh for sessions that lie in a file, while the gateway is stopped."""
     if not settings.reset_sessions or caps.session_store == "sqlite":
         return ":"
     path = f"$HOME/.openclaw/agents/{settings.agent}/sessions/sessions.json"

@@ -153,6 +153,19 @@ def install(snapshot: Snapshot, settings: Settings, what: str, *, kind: str, rea
     )
 
 
+def reinstall(snapshot: Snapshot, settings: Settings, token: str) -> Step:
+    """`brew reinstall` of a cask whose app was deleted by hand."""
+    command = f"brew reinstall --cask {quote(token)}"
+    return Step(
+        f"install {token} again",
+        "Homebrew has it on its list, but the app is gone",
+        f"{environment(snapshot, settings)}{command} </dev/null\n",
+        f"on the Mac: {prefix(snapshot, settings)}/bin/{command}",
+        timeout=3600,
+        show=command,
+    )
+
+
 def set_lines(text: str, wanted: Mapping[str, str | None]) -> str:
     """`text` of NAME=value lines with the wanted values; None takes a line out.
 

@@ -84,10 +84,13 @@ def plan(snapshot: Snapshot, settings: Settings) -> Plan:
     steps: list[Step] = []
     notes: list[str] = []
 
-    if version is None and not (wanted == "cask" and snapshot.ollama_app):
+    if version is None and not (wanted == "cask" and (snapshot.ollama_app or snapshot.ollama_cask)):
         what = TOKEN if wanted == "cask" else "ollama"
         reason = "no Ollama on this Mac"
         steps.append(homebrew.install(snapshot, settings, what, kind=wanted, reason=reason))
+    elif wanted == "cask" and snapshot.ollama_cask and snapshot.ollama_app is None:
+        # Homebrew still calls it installed, and `brew install` would do nothing.
+        steps.append(homebrew.reinstall(snapshot, settings, TOKEN))
     elif settings.ollama_version and version != settings.ollama_version:
         raise Trouble(
             f"Ollama {version or 'of an unknown version'}",

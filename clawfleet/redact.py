@@ -70,7 +70,10 @@ _ENVIRONMENT = re.compile(
     r"""(?P<value>"(?:[^"\\]|\\[\s\S])*"|'[^']*'(?:\\''[^']*')*|[^\r\n]*)(?=\r?$)""",
     re.MULTILINE,
 )
-_KEY = re.compile(r"""(?P<quote>["']?)(?<![\w.-])(?P<key>\w[\w.-]*+)(?P=quote)\s*[=:]\s*""")
+# `Unrecognized key: "fooBar"` is OpenClaw's own explanation, and no secret.
+_KEY = re.compile(
+    r"""(?P<quote>["']?)(?<![\w.-])(?<!nrecognized[ ])(?P<key>\w[\w.-]*+)(?P=quote)\s*[=:]\s*"""
+)
 _VALUE = re.compile(
     r""""(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'"""
     r"""|(?:(?:Bearer|Basic)[ ])?(?:‹secret[ ][0-9a-f]+›|\$\{[A-Z_][A-Z0-9_]*\}|[^\s"',;}\])<])+"""

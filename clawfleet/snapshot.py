@@ -16,6 +16,8 @@ import tarfile
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from clawfleet.names import normalise
+
 PROXY_VARIABLES = (
     "http_proxy",
     "https_proxy",
@@ -162,6 +164,8 @@ class Snapshot:
     """OpenClaw has migrated its state into SQLite here."""
 
     state_link: str | None = None
+    state_mode: str = ""
+    """Permission bits of ~/.openclaw, empty when there is none."""
     config: File = field(default_factory=lambda: File("", None))
     auth: File = field(default_factory=lambda: File("", None))
     dotenv: File = field(default_factory=lambda: File("", None))
@@ -220,7 +224,7 @@ def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -
     if kernel != "Darwin":
         return Snapshot(kernel=kernel)
 
-    files = _unpack(one("files.tar"))
+    files, folders = _unpack(one("files.tar"))
     processes = {p.pid: p for p in map(_process, every("process"))}
 
     def file(name: str) -> File:
@@ -271,7 +275,8 @@ def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -
             Model(str(m["name"]), str(m.get("digest", "")), int(m.get("size", 0)))
             for m in tags
             if isinstance(m, dict) and "name" in m  # a foreign server may answer there
-        ),
+        )
+        or tuple(Model(_named(path), "", 0) for path in every("ollama.manifest")),
         ollama_env=file("ollama_env"),
         openclaw=one("openclaw.version"),
         openclaw_bin=one("openclaw.bin"),
@@ -285,6 +290,7 @@ def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -
         pnpm=one("pnpm.bin"),
         sqlite=one("openclaw.sqlite") == "yes",
         state_link=one("state.link"),
+        state_mode=folders.get(one("state.dir") or "", ""),
         config=file("config"),
         auth=file("auth"),
         dotenv=file("dotenv"),
@@ -307,18 +313,22 @@ def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -
     )
 
 
-def _unpack(encoded: str | None) -> dict[str, File]:
-    if encoded is None:
-        return {}
+def _unpack(encoded: str | None) -> tuple[dict[str, File], dict[str, str]]:
+    """Files by path, and the modes of folders by path."""
     files: dict[str, File] = {}
+    folders: dict[str, str] = {}
+    if encoded is None:
+        return files, folders
     try:
         with tarfile.open(fileobj=io.BytesIO(base64.b64decode(encoded, validate=True))) as tar:
             for member in tar.getmembers():
+                path = "/" + member.name.strip("/")
+                if member.isdir():
+                    folders[path] = f"{member.mode & 0o7777:o}"
                 extracted = tar.extractfile(member) if member.isfile() else None
                 if extracted is None:
                     continue
                 content = extracted.read()
-                path = "/" + member.name.lstrip("/")
                 files[path] = File(
                     path,
                     content,
@@ -329,7 +339,13 @@ def _unpack(encoded: str | None) -> dict[str, File]:
                 )
     except (binascii.Error, tarfile.TarError) as error:
         raise ProbeError(f"the files arrived damaged ({error})") from error
-    return files
+    return files, folders
+
+
+def _named(manifest: str) -> str:
+    """Name of a model from its manifest's path, ``registry.ollama.ai/library/NAME/TAG``."""
+    host, namespace, model, tag = manifest.split("/")
+    return normalise(f"{host}/{namespace}/{model}:{tag}")
 
 
 def _available(df: list[str]) -> int | None:

@@ -12,7 +12,7 @@ import jinja2
 from clawfleet import json5, merge
 from clawfleet.capabilities import Shape, wanted_shape
 from clawfleet.openclaw import can
-from clawfleet.plan import FileChange, Trouble, quote
+from clawfleet.plan import FileChange, Step, Trouble, quote
 from clawfleet.settings import Settings
 from clawfleet.snapshot import File, Snapshot
 
@@ -115,6 +115,11 @@ def plan(
         wanted["models"]["providers"]["ollama"].pop("timeoutSeconds", None)
     used = ["api", "num_ctx", "credential", *(["timeout_path"] if caps.provider_timeout else [])]
     reasons = tuple(dict.fromkeys(shape.reasons[field] for field in used))
+    allowed = _at(existing, ("agents", "defaults", "modelPolicy", "allow"))
+    if isinstance(allowed, list):
+        # A list of OpenClaw 2026.9: what is not on it can't be chosen.
+        new = [name for name in wanted["agents"]["defaults"]["models"] if name not in allowed]
+        wanted["agents"]["defaults"]["modelPolicy"] = {"allow": [*allowed, *new]}
     if caps.warning:
         reasons = (caps.warning, *reasons)
     changes = [_merged(snapshot, snapshot.config, existing, wanted, reasons)]
@@ -122,6 +127,22 @@ def plan(
         credentials = render(templates[AUTH], {"shape": shape})
         changes.append(_merged(snapshot, snapshot.auth, read(snapshot.auth), credentials, ()))
     return [change for change in map(_private, changes) if change is not None]
+
+
+def folder(snapshot: Snapshot) -> list[Step]:
+    """~/.openclaw readable by its owner only, where it is not."""
+    if snapshot.state_mode in ("", "700"):
+        return []
+    return [
+        Step(
+            "make ~/.openclaw private",
+            f"its mode is {snapshot.state_mode}: others on this Mac can list and read it",
+            'chmod 700 "$HOME/.openclaw/"\n',
+            "on the Mac: chmod 700 ~/.openclaw",
+            timeout=30,
+            show="chmod 700 ~/.openclaw",
+        )
+    ]
 
 
 def _private(change: FileChange) -> FileChange | None:
@@ -205,6 +226,8 @@ def _merged(
                 fix="on the Mac, put the file itself in the link's place: "
                 f"cp {quote(file.link)} {new} && mv {new} {quote(file.path)}",
             )
+        # The link stays; what it leads to is replaced.
+        file = replace(file, path=file.link)
     text = _text(file)
     if not existing and not text.strip("\ufeff \t\r\n"):
         return FileChange(file, merge.create(wanted).encode(), "600", reasons)

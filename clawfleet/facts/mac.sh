@@ -63,6 +63,9 @@ for i in $g; do ps eww -o command= -p "$i" 2>/dev/null | tr ' ' '\n' \
   | sed -n 's/^\([hHaAnN][tToOlL][tTlL_pP]*[sS]*_*[pP][rR][oO][xX][yY]\)=..*/\1/p' | lines gateway.proxy; done
 curl -q -s --noproxy '*' --connect-timeout 2 -m 6 -w '\n' "http://127.0.0.1:$OLLAMA_PORT/api/version" \
   "http://127.0.0.1:$OLLAMA_PORT/api/tags" 2>/dev/null | lines ollama.api
+# Of a server that does not run: host/namespace/model/tag
+[ -z "$o" ] && (cd "$HOME/.ollama/models/manifests" 2>/dev/null && for m in */*/*/*; do
+  [ -f "$m" ] && kv ollama.manifest "$m"; done)
 curl -q -s --noproxy '*' --connect-timeout 2 -m 6 -o /dev/null -w '%{http_code}\n' \
   "http://127.0.0.1:$GATEWAY_PORT/" --next -s --noproxy '*' --connect-timeout 2 -m 6 \
   "http://127.0.0.1:$GATEWAY_PORT/healthz" 2>/dev/null | head -c 400 | lines gateway.http
@@ -113,6 +116,7 @@ file() {
   return 1
 }
 S=$HOME/.openclaw; A=$S/agents/$AGENT
+kv state.dir "$S"; [ -d "$S" ] && set -- "$S"   # for its mode
 [ -L "$S" ] && kv state.link "$(readlink -f "$S" 2>/dev/null || readlink "$S")"
 file config "$S/openclaw.json" || set -- "$@" "$S/openclaw.json"
 file auth "$A/agent/auth-profiles.json" || set -- "$@" "$A/agent/auth-profiles.json"
@@ -126,7 +130,7 @@ file restart_needed "$HOME/.clawfleet/restart-needed" || set -- "$@" "$HOME/.cla
 [ -f "$A/agent/openclaw-agent.sqlite" ] && kv openclaw.sqlite yes
 # COPYFILE_DISABLE: else macOS' tar adds an AppleDouble entry for each extended attribute
 [ $# -gt 0 ] && { printf 'files.tar\t'
-  COPYFILE_DISABLE=1 tar -cPhf - "$@" 2>/dev/null | base64 | tr -d '\n'; echo; }
+  COPYFILE_DISABLE=1 tar --no-recursion -cPhf - "$@" 2>/dev/null | base64 | tr -d '\n'; echo; }
 cd "$HOME" 2>/dev/null && {
   grep -liE '^[^#]*(https?|all)_proxy=' .zshenv .zprofile .zshrc .profile .bash_profile .bashrc 2>/dev/null \
     | lines shell.proxy

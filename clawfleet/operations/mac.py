@@ -81,7 +81,8 @@ def recover(mac: run.MacRun) -> None:
         mac.say(f"its gateway was not started again: {unexpected(error).found}", "red")
         return
     if ok:
-        mac.say("the files from before this run are back, and the gateway was started with them")
+        back = "the files from before this run are back, and " if mac.wrote else ""
+        mac.say(f"{back}the gateway was started again")
     elif mac.wrote:
         mac.say(f"the files from before this run are back; no gateway: {last_lines(output, 1)}")
 

@@ -98,10 +98,11 @@ def openclaw() -> Commands:
         host.noop(f"OpenClaw {mac.snapshot.openclaw} is there")
         return
     announce(mac, steps, ())
+    reason = "OpenClaw was installed anew"
     if mac.snapshot.openclaw:
-        mac.evidence.append("OpenClaw is installed anew")
+        mac.evidence.append(reason)
     for step in steps:
-        yield execute(step)
+        yield execute(_with_stamp(step, reason) if mac.snapshot.plist.exists else step)
 
 
 @mac_operation
@@ -109,10 +110,15 @@ def config() -> Commands:
     """The four places in OpenClaw's two files, merged into what the user has there."""
     mac = current()
     files = wish.plan(mac.snapshot, mac.settings, _templates(), lambda: secrets.token_hex(24))
-    if not files:
+    steps = wish.folder(mac.snapshot)
+    if not files and not steps:
         host.noop("OpenClaw's files say what they should")
         return
-    announce(mac, (), files)
+    announce(mac, steps, files)
+    for step in steps:
+        yield execute(step)
+    if not files:
+        return
     reasons = [f"{change.path.rsplit('/', 1)[1]} was changed" for change in files]
     mac.evidence += reasons
     yield write(files, validate=_validator(mac), restart_reasons=reasons)
@@ -168,7 +174,7 @@ def _templates() -> dict[str, str]:
 
 def _with_stamp(step: Step, reason: str) -> Step:
     stamp = (
-        f'mkdir -p "$HOME/.clawfleet" && chmod 700 "$HOME/.clawfleet" && '
+        f'umask 077; mkdir -p "$HOME/.clawfleet" && chmod 700 "$HOME/.clawfleet" && '
         f'printf "%s\\n" {quote(reason)} >> "$HOME/.clawfleet/restart-needed" || exit 1\n'
     )
     return Step(step.title, step.reason, stamp + step.script, step.fix, step.timeout, step.show)

@@ -73,7 +73,7 @@ def _once(model: str, mac: MacRun) -> None:
     if not progress.done:
         raise PullError(f"the stream ended after {progress.status!r}", again=True)
     seconds = time.monotonic() - begun
-    mac.say(f"{model}: {progress.total / 1e9:.2f} GB are there after {seconds:.0f} s")
+    mac.say(f"{model}: {_size(progress.total)} are there after {seconds:.0f} s")
 
 
 def _line(progress: Progress, first: int, seconds: float) -> str:
@@ -81,7 +81,11 @@ def _line(progress: Progress, first: int, seconds: float) -> str:
     percent = 100 * progress.completed / progress.total
     left = (progress.total - progress.completed) / rate if rate > 0 else None
     remaining = f", {left / 60:.0f} min left" if left is not None else ""
-    return f"{percent:3.0f} % of {progress.total / 1e9:.1f} GB, {rate / 1e6:.1f} MB/s{remaining}"
+    return f"{percent:3.0f} % of {_size(progress.total)}, {rate / 1e6:.1f} MB/s{remaining}"
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 def _error(answer: httpx.Response) -> str:

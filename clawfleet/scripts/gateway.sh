@@ -1,6 +1,7 @@
 # Brings the gateway to where it should be and waits until it is well; exit code 0 only then.
 # Set in front of it by the caller: PORT TIMEOUT SETTLE, and the functions probe (HTTP), reset
-# (sessions), begin (install or again), undo (puts this run's files back; fails when there are none).
+# and forget (sessions in a file, in a database), begin (install or again), undo (puts this run's
+# files back; fails when there are none).
 # Needs launchd.sh in front of it too.
 openclaw_gateway() {
   out=$(openclaw gateway "$@" </dev/null 2>&1) || { why="$out"; return 1; }
@@ -41,7 +42,7 @@ saved=
 [ -f "$P" ] && saved=$(mktemp "${TMPDIR:-/tmp}/clawfleet.XXXXXX") && cp -p "$P" "$saved"
 trap '[ -n "$saved" ] && rm -f "$saved"' EXIT
 ok=no
-stop && reset && begin && well && ok=yes
+stop && reset && begin && well && forget && ok=yes
 if [ $ok = yes ]; then rm -f "$HOME/.clawfleet/restart-needed"; exit 0; fi
 first=$why
 logs

@@ -68,9 +68,8 @@ function patchOs(mac) {
   os.release = () => mac.darwin;
   os.version = () => `Darwin Kernel Version ${mac.darwin}`;
   os.hostname = () => mac.name;
-  const userInfo = os.userInfo;
-  os.userInfo = (options) => ({
-    ...userInfo(options),
+  // Not asked of the machine below, which may have no account of that number.
+  os.userInfo = () => ({
     uid: mac.uid,
     gid: mac.gid,
     username: mac.user,
