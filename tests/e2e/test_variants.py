@@ -1,0 +1,118 @@
+"""Settings away from the defaults, and tasks on their own, on a Mac with the small OpenClaw."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.deploys import Done, home, pyinfra
+from tests.lab.lab import Lab, Mac
+from tests.lab.openclaw import use_small
+from tests.lab.profiles import apply
+
+pytestmark = pytest.mark.lab
+
+BASE = (
+    *("--data", "openclaw_version=2026.2.17", "--data", "gateway_settle=1"),
+    *("--data", "verify=off", "--limit", "mac1"),
+)
+
+
+@pytest.fixture
+def mac(small_lab: Lab) -> Mac:
+    return small_lab.macs["mac1"]
+
+
+def settled(lab: Lab, reports: Path, *arguments: str) -> Done:
+    """A deploy that works, followed by one that changes nothing."""
+    first = pyinfra(lab, "-y", "--json", *BASE, *arguments, reports=reports)
+    assert first.code == 0, first.log
+    again = pyinfra(lab, "-y", "--json", *BASE, *arguments, reports=reports)
+    assert again.code == 0, again.log
+    assert again.changed() == []
+    return first
+
+
+def test_mirror_reaches_installer_and_every_later_call(
+    small_lab: Lab, mac: Mac, reports: Path
+) -> None:
+    settled(small_lab, reports, "--data", "homebrew_mirror=ustc")
+    seen = json.loads(mac.read(f"{mac.spec.state}/installer-env.json"))
+    for name in ("API_DOMAIN", "BOTTLE_DOMAIN", "BREW_GIT_REMOTE", "CORE_GIT_REMOTE"):
+        assert "mirrors.ustc.edu.cn" in seen[f"HOMEBREW_{name}"]
+    kept = mac.read(f"{mac.spec.homebrew_prefix}/etc/homebrew/brew.env").decode()
+    assert "HOMEBREW_BOTTLE_DOMAIN=https://mirrors.ustc.edu.cn/homebrew-bottles\n" in kept
+
+
+def test_cask(small_lab: Lab, mac: Mac, reports: Path) -> None:
+    settled(small_lab, reports, "--data", "ollama_install=cask")
+    owner = mac.exec(
+        f"ps -o command= -p $(lsof -nP -tiTCP:{mac.spec.ollama_port} -sTCP:LISTEN)"
+    ).stdout.decode()
+    assert "Ollama.app/Contents/Resources/ollama serve" in owner
+    # "auto" keeps what is there.
+    assert settled(small_lab, reports).changed() == []
+
+
+def test_cask_from_before_its_rename(small_lab: Lab, mac: Mac, reports: Path) -> None:
+    apply(mac, "half", "2026.2.17")
+    use_small(mac)
+    brew = f"{mac.spec.homebrew_prefix}/bin/brew"
+    script = f"{brew} services stop ollama; {brew} uninstall --formula ollama"
+    mac.exec(f"{script}; {brew} __lab install-cask ollama 0.20.6", check=True)
+    listed = mac.exec(f"{brew} list --cask").stdout.decode().split()
+    assert listed == ["ollama"]
+    settled(small_lab, reports)
+    assert mac.exec(f"{brew} list --cask").stdout.decode().split() == listed
+
+
+def test_formula_and_cask_together_stop_the_mac(small_lab: Lab, mac: Mac, reports: Path) -> None:
+    apply(mac, "half", "2026.2.17")
+    mac.exec(f"{mac.spec.homebrew_prefix}/bin/brew install --cask ollama-app", check=True)
+    done = pyinfra(small_lab, "--dry", *BASE, reports=reports)
+    assert done.code == 1
+    assert "Ollama twice" in done.log
+    assert "brew uninstall --cask ollama-app" in done.log
+
+
+def test_tasks_run_alone(small_lab: Lab, mac: Mac, reports: Path) -> None:
+    apply(mac, "half", "2026.2.17")
+    use_small(mac)
+    for task in ("preflight", "homebrew", "ollama", "models", "openclaw"):
+        done = pyinfra(small_lab, "-y", *BASE, task=f"tasks/{task}.py", reports=reports)
+        assert done.code == 0, done.log
+    # What the gateway reads is followed by the gateway, also when the task runs alone.
+    done = pyinfra(small_lab, "-y", "--json", *BASE, task="tasks/config.py", reports=reports)
+    assert done.code == 0, done.log
+    assert len(done.changed()) == 2
+    assert home(mac, ".openclaw/openclaw.json").startswith("{")
+    again = pyinfra(small_lab, "-y", "--json", *BASE, reports=reports)
+    assert again.changed() == []
+
+
+def test_sessions_are_reset_only_when_asked(small_lab: Lab, mac: Mac, reports: Path) -> None:
+    settled(small_lab, reports)
+    path = f"{mac.spec.home}/.openclaw/agents/main/sessions/sessions.json"
+    mac.write(path, b'{"agent:main:main": {"sessionId": "x"}}', 0o600)
+    assert settled(small_lab, reports).changed() == []
+    asked = pyinfra(
+        small_lab, "-y", "--json", *BASE, "--data", "reset_sessions=true", reports=reports
+    )
+    assert asked.code == 0, asked.log
+    assert mac.read(path) == b"{}"
+    assert b"sessionId" in mac.exec(f"cat {path}.clawfleet-*").stdout
+
+
+def test_a_run_that_died_before_the_restart_is_finished(
+    small_lab: Lab, mac: Mac, reports: Path
+) -> None:
+    settled(small_lab, reports)
+    before = mac.exec("launchctl print gui/$(id -u)/ai.openclaw.gateway | grep 'pid ='").stdout
+    mac.write(f"{mac.spec.home}/.clawfleet/restart-needed", b"openclaw.json was changed\n", 0o600)
+    done = pyinfra(small_lab, "-y", "--json", *BASE, reports=reports)
+    assert done.code == 0, done.log
+    assert [name.partition(" | ")[0] for name in done.changed()] == ["tasks/gateway.py"]
+    after = mac.exec("launchctl print gui/$(id -u)/ai.openclaw.gateway | grep 'pid ='").stdout
+    assert before != after
