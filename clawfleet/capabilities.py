@@ -94,8 +94,8 @@ class Capabilities:
     """Where credentials are read from: ``agents/main/agent/auth-profiles.json``, or a database
     that only OpenClaw writes."""
     auth_file_blocks: bool = False
-    """An ``auth-profiles.json`` that was not migrated keeps the gateway from starting (between
-    this and the move to the database it is ignored)."""
+    """Beside an ``auth-profiles.json`` that was not migrated every turn is refused, and the gateway
+    of 2026.9.6 ends. Versions with the database and without this ignore the file."""
     session_store: Literal["file", "sqlite"] = "file"
     """Conversations: ``agents/main/sessions/sessions.json``, or a database."""
     validate_command: tuple[str, ...] = ("config", "get", "gateway.mode")
@@ -169,9 +169,9 @@ CHANGES: tuple[Change, ...] = (
         "2026.7.1", "node", ">=22.22.3 <23 || >=24.15.0 <25 || >=25.9.0", "want Node 22.22 or 24.15"
     ),
     Change("2026.7.1", "least_window", 32768, "answer with a contextWindow of 32768 again"),
-    Change("2026.8.2", "auth_file_blocks", True, "refuse to start beside an auth-profiles.json"),
-    Change("2026.8.2", "session_store", "sqlite", "keep conversations in SQLite"),
-    Change("2026.8.2", "stop_needs_force", True, "ask before they stop the service"),
+    Change("2026.8.1", "auth_file_blocks", True, "refuse every turn beside an auth-profiles.json"),
+    Change("2026.8.1", "session_store", "sqlite", "keep conversations in SQLite"),
+    Change("2026.8.1", "stop_needs_force", True, "ask before they stop the service"),
     Change("2026.9.3", "node", ">=24.16.0 <25 || >=26.1.0", NODE_24),
     Change("2026.9.3", "node_formula", "node@24", NODE_24),
 )

@@ -280,6 +280,11 @@ def validation(openclaw: OpenClaw, base: Path, validate: bool, profiles: bool) -
     return result
 
 
+def without_paths(text: str) -> str:
+    """The end of an output, without the names of this machine's folders."""
+    return re.sub(r"(file://)?/\S*/node_modules/", "", " ".join(text.split()))[-300:]
+
+
 def turns(openclaw: OpenClaw, base: Path, accepts: dict[str, bool], port: int) -> dict[str, Any]:
     """One agent turn per way of writing the provider: what arrived at Ollama."""
     server = f"http://127.0.0.1:{port}"
@@ -305,7 +310,7 @@ def turns(openclaw: OpenClaw, base: Path, accepts: dict[str, bool], port: int) -
         one = result[name] = dict(Ollama.seen[-1]) if Ollama.seen else {}
         one |= {"code": code, "answered": "PONG" in out}
         if "PONG" not in out:
-            one["said"] = " ".join(out.split())[-300:]
+            one["said"] = without_paths(out)
         state = home / ".openclaw"
         one["profiles"] = sorted(
             p.name.split(".migrated")[0] for p in state.rglob("auth-profiles*")
@@ -329,7 +334,7 @@ def launch_agent(openclaw: OpenClaw, base: Path) -> dict[str, Any]:
     said = openclaw.run(home, "gateway", "install", **env)[1]
     plists = list(home.glob("Library/LaunchAgents/*.plist"))
     if not plists:
-        return {"said": " ".join(said.split())[-300:]}
+        return {"said": without_paths(said)}
     plist = plistlib.loads(plists[0].read_bytes())
     stop = openclaw.run(home, "gateway", "stop", **env)[1]
     forced = openclaw.run(home, "gateway", "stop", "--force", **env)[1]

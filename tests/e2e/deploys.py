@@ -66,15 +66,27 @@ def pyinfra(
 def tree(mac: Mac) -> dict[str, str]:
     """Every file of the Mac's user that a deploy could change: path -> mode and hash.
 
-    What changes by itself while a gateway or a server runs is left out: logs, sockets, databases.
+    What changes by itself while a gateway runs is left out: logs, caches, databases.
     """
+    hashed = '! -path "*/logs/*" ! -name "*.log" ! -name "*.sqlite*" ! -name "*.lock"'
+    listed = '! -path "*/tmp/*" ! -path "*/cache/*"'
     script = (
-        'cd "$HOME" && find . -type f ! -path "*/logs/*" ! -name "*.log" ! -name "*.sqlite*" '
-        '! -path "*/tmp/*" ! -name "*.lock" -exec shasum -a 256 {} + 2>/dev/null; '
-        'find . -exec stat -f "%Lp %N" {} + 2>/dev/null | sort'
+        f'cd "$HOME" && find . -type f {hashed} {listed} -exec shasum -a 256 {{}} + 2>/dev/null; '
+        f'find . {listed} -exec stat -f "%Lp %N" {{}} + 2>/dev/null | sort'
     )
     lines = mac.exec(script, check=True).stdout.decode().splitlines()
     return {line.split(None, 1)[1]: line.split(None, 1)[0] for line in lines if " " in line}
+
+
+def owned(found: dict[str, str]) -> dict[str, str]:
+    """A tree without what a running OpenClaw writes in its own folder at any time: of that folder
+    only the files that a deploy writes."""
+    ours = ("openclaw.json", "auth-profiles.json", ".env", "ai.openclaw.gateway.env")
+    return {
+        path: what
+        for path, what in found.items()
+        if not path.startswith("./.openclaw/") or path.rpartition("/")[2] in ours
+    }
 
 
 def report(reports: Path) -> dict[str, Any]:

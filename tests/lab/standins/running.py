@@ -7,7 +7,6 @@ pid 1, and a Mac that is only a folder (level "ports") sees no processes but its
 from __future__ import annotations
 
 import os
-import time
 
 from tests.lab.standins.stat_file import user_name
 
@@ -97,8 +96,11 @@ class Process:
 
     @property
     def started(self) -> float:
-        """When it was started, in seconds since 1970."""
-        return time.time() - self.seconds
+        """When it was started, in seconds since 1970; the same at every call, as OpenClaw 2026.9
+        tells its gateway by it."""
+        lines = read("/proc/stat").decode().splitlines()
+        boot = next(int(line.split()[1]) for line in lines if line.startswith("btime "))
+        return boot + int(self._stat[19]) / _TICKS
 
     @property
     def cpu(self) -> float:
