@@ -155,16 +155,18 @@ CHANGES: tuple[Change, ...] = (
     Change("2026.4.29", "config_patch", True, "have config patch"),
     Change("2026.4.29", "service_env", "file", "keep the LaunchAgent's environment in a file"),
     Change("2026.5.12", "node", ">=22.16.0", "want Node 22.16"),
-    Change("2026.5.18", "node", ">=22.19.0", "want Node 22.19"),
-    Change("2026.5.28", "models_required", False, "accept a provider without models"),
     Change(
-        "2026.5.28",
+        "2026.5.12",
         "native_sends_context_window",
         False,
         "no longer send contextWindow to Ollama, only params.num_ctx",
     ),
-    Change("2026.5.28", "least_window", 49152, "fail with a contextWindow of 32768"),
-    Change("2026.6.11", "auth_store", "sqlite", "keep credentials in SQLite"),
+    Change("2026.5.18", "node", ">=22.19.0", "want Node 22.19"),
+    Change(
+        "2026.5.18", "least_window", 49152, "fail (before 2026.7.1) with a contextWindow of 32768"
+    ),
+    Change("2026.5.28", "models_required", False, "accept a provider without models"),
+    Change("2026.6.6", "auth_store", "sqlite", "keep credentials in SQLite"),
     Change(
         "2026.7.1", "node", ">=22.22.3 <23 || >=24.15.0 <25 || >=25.9.0", "want Node 22.22 or 24.15"
     ),
@@ -177,8 +179,8 @@ CHANGES: tuple[Change, ...] = (
 )
 """Every difference, oldest first; a later row of the same field replaces the earlier.
 
-``since`` is the first measured version that has it: where not every version was measured, one or
-two before it may have it already, and get the older shape, which they accept as well.
+``since`` is the first measured version that has it. Where not every version was measured, a few
+before it may have it already; they get the older shape, which they accept as well.
 """
 
 MEASURED = (Version.parse("2026.2.12"), Version.parse("2026.9.6"))
@@ -247,7 +249,7 @@ def wanted_shape(caps: Capabilities) -> Shape:
     why = caps.reasons
     reasons: dict[str, str] = {}
     if caps.native_api:
-        reasons["api"] = f"{why['native_api']}; over /v1 it advises against tool calls"
+        reasons["api"] = f"{why['native_api']}; its documentation prefers that to /v1"
         reasons["base_url_suffix"] = "the native API has no /v1"
     else:
         reasons["api"] = _not_before("native_api", 'api "ollama"')

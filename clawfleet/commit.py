@@ -11,6 +11,8 @@ from clawfleet.scripts import load
 KEPT = 10
 """Newest backup folders that stay."""
 
+STOPPED = "clawfleet:gateway-stopped"
+"""What the script prints once it has stopped the gateway."""
 CHANGED_MEANWHILE = 75
 REFUSED_BY_OPENCLAW = 65
 
@@ -59,7 +61,7 @@ chmod {change.mode} "$t{index}" || exit 1
     for change in changes:
         parts.append(f"keep {quote(change.path)} {quote(_name(change.path))}\n")
     if port:
-        parts.append('stop || { say "$why"; exit 1; }\n')
+        parts.append(f'stop || {{ say "$why"; exit 1; }}\necho {STOPPED}\n')
     for change in changes:
         parts.append(f"compare {quote(change.path)} {change.file.sha256 or 'absent'}\n")
     if restart_reasons:

@@ -13,6 +13,9 @@ import httpx
 from paramiko import ChannelException, SSHException, Transport
 from pyinfra.api import Host
 
+DEAD = 60
+"""Seconds without an acknowledgement after which a link counts as cut."""
+_TCP_RXT_CONNDROPTIME = 0x80  # macOS <netinet/tcp.h>; Python has no name for it
 KEEPALIVE = 30
 """Seconds between keep-alives: a pull of 18 GB outlives a NAT's patience."""
 
@@ -37,6 +40,13 @@ def tune(host: Host) -> None:
     # Through a ProxyJump the "socket" is a channel of another connection and has no such option.
     if isinstance(transport.sock, socket.socket):
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # Keep-alives that nobody acknowledges end the connection; paramiko itself never gives up,
+        # and pyinfra waits for every host. Linux takes milliseconds, macOS seconds.
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            option, bound = socket.TCP_USER_TIMEOUT, DEAD * 1000
+        else:
+            option, bound = _TCP_RXT_CONNDROPTIME, DEAD
+        transport.sock.setsockopt(socket.IPPROTO_TCP, option, bound)
     # A refused port is an answer to us, not a line for the terminal.
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from clawfleet.plan import FileChange, Step, Trouble, quote
+from clawfleet.plan import FileChange, Step, Trouble, quote, target
 from clawfleet.scripts import load
 from clawfleet.settings import Settings
 from clawfleet.snapshot import PROXY_VARIABLES, File, Snapshot
@@ -41,7 +41,7 @@ class Plan:
 def without_lines(text: str) -> tuple[str, tuple[str, ...]]:
     """`text` without assignments of proxy variables, and the names that were taken out."""
     kept, names = [], []
-    for line in text.splitlines(keepends=True):
+    for line in re.split(r"(?<=\n)", text):
         match = _ASSIGNMENT.match(line)
         if match:
             names.append(match.group(1))
@@ -65,6 +65,8 @@ def plan(snapshot: Snapshot, settings: Settings) -> Plan:
         (snapshot.service_env, without_lines),
         (snapshot.dotenv, without_lines),
     ):
+        if file.trouble:
+            target(file, snapshot.home)
         if not file.content:
             continue
         after, names = clean(_decoded(file))
@@ -72,7 +74,9 @@ def plan(snapshot: Snapshot, settings: Settings) -> Plan:
             leaks.append(Leak(file.path, names))
             reason = f"takes out {', '.join(names)}: requests to Ollama would go to the proxy"
             encoded = after.encode("utf-8", "surrogateescape")
-            files.append(FileChange(file, encoded, file.mode or "600", (reason,)))
+            files.append(
+                FileChange(target(file, snapshot.home), encoded, file.mode or "600", (reason,))
+            )
     domain = tuple(name for name in PROXY_VARIABLES if name in snapshot.gui_environment)
     steps: list[Step] = []
     if domain:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import plistlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -47,13 +48,18 @@ def decide(snapshot: Snapshot, settings: Settings, port: int, pending: Sequence[
         )
     if stranger := _stranger(snapshot):
         raise stranger
+    job = snapshot.gateway
+    by_hand = tuple(
+        f"ends pid {p.pid}, a gateway that was started by hand ({p.command[:60]})"
+        for p in snapshot.gateway_port.processes
+        if job is None or job.pid not in (p.pid, p.ppid)
+    )
     if not snapshot.plist.exists:
-        return Decision("install", ("no LaunchAgent on this Mac",))
+        return Decision("install", ("no LaunchAgent on this Mac", *by_hand))
     drift = _drift(snapshot, port, can(snapshot, settings))
     if drift:
-        return Decision("reinstall", drift)
-    reasons = [*snapshot.restart_needed, *pending]
-    job = snapshot.gateway
+        return Decision("reinstall", (*drift, *by_hand))
+    reasons = [*snapshot.restart_needed, *pending, *by_hand]
     if snapshot.gateway_disabled:
         reasons.append("launchd has it disabled")
     if job is None:
@@ -151,14 +157,22 @@ def _reset(settings: Settings, caps: Capabilities) -> str:
     )
 
 
+def is_gateway(command: str) -> bool:
+    """Whether a command line is an OpenClaw gateway's, and not only one with the word in a path.
+
+    scripts/launchd.sh asks the same before it ends a process.
+    """
+    return command.startswith("openclaw-gateway") or bool(
+        re.search(r"(/node_modules/openclaw/\S*|/bin/openclaw) (\S+ )*?gateway\b", command)
+    )
+
+
 def _stranger(snapshot: Snapshot) -> Trouble | None:
     port = snapshot.gateway_port
     job = snapshot.gateway.pid if snapshot.gateway else None
     for process in port.processes:
         ours = process.pid == job or process.ppid == job
-        # A tunnel to another Mac's gateway has the word in its command as well.
-        tunnel = process.command.split()[0].rpartition("/")[2] == "ssh"
-        if ours or ("openclaw" in process.command.lower() and not tunnel):
+        if ours or is_gateway(process.command):
             continue
         return Trouble(
             f"port {port.port} is taken by pid {process.pid}: {process.command[:90]}",

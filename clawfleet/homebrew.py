@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
-from clawfleet.plan import FileChange, Step, Trouble, quote
+from clawfleet.plan import FileChange, Step, Trouble, quote, target
 from clawfleet.settings import Settings
 from clawfleet.snapshot import Snapshot
 
@@ -128,11 +129,12 @@ def files(snapshot: Snapshot, settings: Settings) -> list[FileChange]:
     wanted = mirror(settings)
     if not wanted or not snapshot.brew:
         return []
-    after = set_lines(snapshot.brew_env.text or "", wanted)
+    env = target(snapshot.brew_env, snapshot.home)
+    after = set_lines(env.loose_text, wanted)
     change = FileChange(
-        snapshot.brew_env,
-        after.encode(),
-        snapshot.brew_env.mode or "644",
+        env,
+        after.encode("utf-8", "surrogateescape"),
+        env.mode or "644",
         ("later brew calls use the mirror as well",),
     )
     return [] if change.same else [change]
@@ -171,7 +173,8 @@ def set_lines(text: str, wanted: Mapping[str, str | None]) -> str:
 
     Every other line stays as it is, order included; new lines go to the end.
     """
-    lines = text.splitlines(keepends=True)
+    lines = re.split(r"(?<=\n)", text)  # splitlines would split at more than brew does
+    lines = [line for line in lines if line]
     out = []
     seen = set()
     for line in lines:

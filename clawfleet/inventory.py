@@ -11,9 +11,11 @@ from typing import Any, NoReturn
 
 import click
 from pyinfra import config
+from pyinfra.context import ctx_state
 from pyinfra_cli.util import parse_cli_arg  # type: ignore[import-untyped]
 
 from clawfleet import hosts, settings
+from clawfleet.report import at_the_end
 
 NO_HOSTS = """\
 No Macs to work on: this machine is no Mac ({system}), and there is no hosts.yml here.
@@ -36,7 +38,10 @@ def load(folder: Path) -> dict[str, list[Any]]:
     if config.FAIL_PERCENT == 0 and not _given("fail_percent"):
         config.FAIL_PERCENT = None
     try:
-        return _groups(folder)
+        groups = _groups(folder)
+        if ctx_state.isset():  # type: ignore[no-untyped-call]
+            at_the_end(ctx_state.get())  # type: ignore[no-untyped-call]
+        return groups
     except settings.SettingsError as error:
         stop(str(error))
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from clawfleet import homebrew
 from clawfleet.names import same
-from clawfleet.plan import FileChange, Step, Trouble, quote
+from clawfleet.plan import FileChange, Step, Trouble, quote, target
 from clawfleet.scripts import load
 from clawfleet.settings import ModelWish, Settings
 from clawfleet.snapshot import Snapshot
@@ -100,11 +100,10 @@ def plan(snapshot: Snapshot, settings: Settings) -> Plan:
         )
 
     if wanted == "formula":
-        after = homebrew.set_lines(
-            snapshot.ollama_env.text or "", dict(server_environment(settings))
-        )
+        env = target(snapshot.ollama_env, snapshot.home)
+        after = homebrew.set_lines(env.loose_text, dict(server_environment(settings)))
         reason = "Homebrew gives these variables to Ollama's service at its start"
-        change = FileChange(snapshot.ollama_env, after.encode(), "600", (reason,))
+        change = FileChange(env, after.encode("utf-8", "surrogateescape"), "600", (reason,))
         if not change.same:
             files.append(change)
     else:

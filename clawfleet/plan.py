@@ -6,7 +6,7 @@ The dry run prints these, the operations turn them into commands, the report nam
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from clawfleet.snapshot import File
 
@@ -68,6 +68,28 @@ class FileChange:
     @property
     def same(self) -> bool:
         return self.file.content == self.after
+
+
+def target(file: File, home: str) -> File:
+    """The file that a change has to replace: a link's own target, so that the link stays.
+
+    Trouble when it can't be read, or when the link leads out of the user's home.
+    """
+    if file.trouble:
+        raise Trouble(
+            f"{file.path} is {file.trouble}",
+            expected="a file that this user can read and write",
+            fix=f"on the Mac: ls -ld {quote(file.path)}",
+        )
+    if not file.link:
+        return file
+    if not file.link.startswith(f"{home}/"):
+        raise Trouble(
+            f"{file.path} is a link to {file.link}",
+            expected=f"a file below {home}",
+            fix=f"on the Mac, put the file itself in the link's place: ls -l {quote(file.path)}",
+        )
+    return replace(file, path=file.link)
 
 
 def quote(value: str) -> str:

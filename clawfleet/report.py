@@ -31,25 +31,71 @@ def at_the_end(state: State) -> None:
 
 
 def _finish(state: State) -> None:
-    order = [host.name for host in state.inventory]
-    known = {
-        name: mac
-        for name, mac in sorted(macs(state).items(), key=lambda item: order.index(item[0]))
-        if mac.results
-    }
-    if not known:
-        return
-    results: dict[str, dict[str, Any]] = {name: mac.results for name, mac in known.items()}
-    for line in table(results, width=_width()):
-        print(line, file=sys.stderr)
-    if not any(mac.executing for mac in known.values()) and not _executed(state):
-        return
-    folder = Path(next(iter(known.values())).settings.reports)
+    interrupted = _start_what_was_stopped(state)
+    results = _results(state)
+    if results:
+        for line in table(results, width=_width()):
+            print(line, file=sys.stderr)
+        if _executed(state):
+            _write(state, results)
+    if interrupted:
+        # pyinfra ends with 0 after Ctrl-C.
+        sys.stderr.flush()
+        sys.stdout.flush()
+        os._exit(130)
+
+
+def _start_what_was_stopped(state: State) -> bool:
+    """After Ctrl-C between the files and the gateway: start the gateways that were stopped."""
+    from clawfleet.operations.mac import recover
+
+    stopped = [mac for mac in macs(state).values() if mac.stopped]
+    for mac in stopped:
+        mac.say("interrupted while its gateway was stopped", "red")
+        try:
+            mac.host.connect(raise_exceptions=True)
+            recover(mac)
+        except Exception as error:
+            mac.say(f"its gateway is stopped ({error}); run again to start it", "red")
+    return bool(stopped)
+
+
+def _results(state: State) -> dict[str, dict[str, Any]]:
+    """What is known of every Mac, in the inventory's order; also of those never reached."""
+    known = macs(state)
+    results: dict[str, dict[str, Any]] = {}
+    # Without an inventory pyinfra has ended before it began, with a word of its own.
+    for host in getattr(state, "inventory", None) or ():
+        if host.name in known and known[host.name].results:
+            results[host.name] = known[host.name].results
+        elif host.name not in known and host in state.failed_hosts:
+            address = host.data.get("ssh_hostname", host.name)
+            port, user = host.data.get("ssh_port", 22), host.data.get("ssh_user", "")
+            where = f"-p {port} {user}@{address}" if user else f"-p {port} {address}"
+            results[host.name] = {
+                "trouble": {
+                    "found": f"no SSH connection to {address} port {port}",
+                    "expected": "Remote Login, and a key that the Mac accepts",
+                    "fix": f"ssh {where} true shows why",
+                }
+            }
+    return results
+
+
+def _write(state: State, results: dict[str, dict[str, Any]]) -> None:
+    known = macs(state)
+    folder = Path(next(iter(known.values())).settings.reports if known else "reports")
     when = datetime.now(UTC).isoformat(timespec="seconds")
     document = proof.document(run=run_id(state), when=when, macs=results, versions={})
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{run_id(state)}.json"
-    path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        print(
+            f"--> No report: {path}: {error.strerror}; set `reports` to a folder", file=sys.stderr
+        )
+        return
     print(f"--> Report: {path}", file=sys.stderr)
 
 

@@ -48,6 +48,7 @@ class MacRun:
     """This run has replaced files that the gateway reads (there is a backup to go back to)."""
     stopped: bool = False
     """The gateway was stopped to replace its files, and nothing has started it since."""
+    _known: frozenset[str] = frozenset()
     _snapshot: Snapshot | None = None
     _stage: StateStage | None = None
     _at: float = 0.0
@@ -87,11 +88,16 @@ class MacRun:
         snapshot = mac_fact.read(self.host, self.settings, self.port)
         if snapshot.kernel != "Darwin":
             return snapshot
+        self._known |= wish.secrets_in(snapshot)
         port = wish.gateway_port(snapshot, self.settings)
         if port != self.port:
             self.port = port
             snapshot = mac_fact.read(self.host, self.settings, port)
         return snapshot
+
+    def redacted(self, text: str) -> str:
+        """Text for a person, without this Mac's secrets wherever they stand in it."""
+        return redact.text(text, salt=salt(), known=self._known)
 
     def say(self, text: str, colour: str | None = None) -> None:
         """A line about this Mac, for the person who runs this."""
@@ -101,8 +107,11 @@ class MacRun:
     def fail(self, trouble: Trouble) -> None:
         """Write down and print why this Mac can't go on."""
         # What was found may quote a Mac's process or file, with whatever secrets are in it.
-        found = redact.text(trouble.found, salt=salt())
-        trouble = Trouble(found, expected=trouble.expected, fix=trouble.fix)
+        trouble = Trouble(
+            self.redacted(trouble.found),
+            expected=self.redacted(trouble.expected),
+            fix=self.redacted(trouble.fix),
+        )
         self.trouble = trouble
         if not self.executing:
             # So that a dry run of a Mac that would be stopped ends with exit code 1.

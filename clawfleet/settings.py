@@ -45,6 +45,21 @@ class ModelWish(BaseModel):
         normalise(value)
         return value
 
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, value: str | None) -> str | None:
+        if value is not None:
+            _one_line("name", value)
+            if "${" in value:
+                raise ValueError(f"{value!r}: OpenClaw reads ${{...}} as an environment variable")
+        return value
+
+
+def _one_line(name: str, value: str) -> None:
+    """ValueError for characters that end a line for some reader, or that no reader shows."""
+    if any(ord(char) < 32 or char in "\x7f\x85\u2028\u2029" for char in value):
+        raise ValueError(f"the value of {name} has a line break or control character in it")
+
 
 class Settings(BaseModel):
     """Every setting of one Mac. `group_data/all.py` holds the defaults with their reasons."""
@@ -105,6 +120,8 @@ class Settings(BaseModel):
                 f"unknown variable {', '.join(sorted(unknown))}; "
                 f"valid are {', '.join(MIRROR_VARIABLES)}"
             )
+        for name, content in value.items() if isinstance(value, dict) else ():
+            _one_line(name, content)
         return value
 
     @field_validator("ollama_environment")
@@ -113,8 +130,9 @@ class Settings(BaseModel):
         for name, content in value.items():
             if not re.fullmatch(r"[A-Z][A-Z0-9_]*", name):
                 raise ValueError(f"{name!r} is not a name of an environment variable")
-            if "\n" in str(content):
-                raise ValueError(f"the value of {name} has more than one line")
+            if name == "OLLAMA_HOST":
+                raise ValueError("OLLAMA_HOST follows from ollama_port; set that")
+            _one_line(name, str(content))
         return value
 
     @field_validator("agent")

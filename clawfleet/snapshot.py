@@ -61,6 +61,12 @@ class File:
         """The content as text, None when absent; UnicodeDecodeError when it is not UTF-8."""
         return None if self.content is None else self.content.decode("utf-8")
 
+    @property
+    def loose_text(self) -> str:
+        """The content as text that ``encode("utf-8", "surrogateescape")`` gives back byte by byte;
+        empty when absent."""
+        return (self.content or b"").decode("utf-8", "surrogateescape")
+
 
 @dataclass(frozen=True)
 class Process:

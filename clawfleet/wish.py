@@ -9,7 +9,7 @@ from typing import Any
 
 import jinja2
 
-from clawfleet import json5, merge
+from clawfleet import json5, merge, redact
 from clawfleet.capabilities import Shape, wanted_shape
 from clawfleet.openclaw import can
 from clawfleet.plan import FileChange, Step, Trouble, quote
@@ -67,6 +67,32 @@ def read(file: File) -> dict[str, Any]:
             fix=f"edit {file.path} on the Mac; nothing was changed",
         )
     return value
+
+
+def secrets_in(snapshot: Snapshot) -> frozenset[str]:
+    """The secrets in the Mac's own files, to be kept out of whatever is printed."""
+    found: set[str] = set()
+
+    def walk(value: Any, path: tuple[str, ...]) -> None:
+        if isinstance(value, Mapping):
+            for key, inner in value.items():
+                walk(inner, (*path, str(key)))
+        elif isinstance(value, list):
+            for inner in value:
+                walk(inner, path)
+        elif isinstance(value, str) and path and redact.is_secret_key(path):
+            found.add(value)
+
+    for file in (snapshot.config, snapshot.auth):
+        try:
+            walk(read(file), ())
+        except Trouble:
+            continue
+    for line in (snapshot.dotenv.content or b"").decode("utf-8", "replace").splitlines():
+        name, equals, value = line.removeprefix("export ").partition("=")
+        if equals and redact.is_secret_key((name.strip(),)):
+            found.add(value.strip().strip("'\""))
+    return frozenset(s for s in found if len(s) >= 6 and "${" not in s) - redact.MARKERS
 
 
 def gateway_port(snapshot: Snapshot, settings: Settings) -> int:
@@ -271,6 +297,9 @@ def _due(wanted: dict[str, Any], existing: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_filled(path: tuple[str, ...]) -> bool:
+    # A short name that the user gave to one of the models stays what /model takes.
+    if path[:3] == ("agents", "defaults", "models") and path[-1] == "alias":
+        return True
     return any(path[: len(fill)] == fill for fill in _FILL)
 
 

@@ -84,7 +84,9 @@ def recover(mac: run.MacRun) -> None:
         back = "the files from before this run are back, and " if mac.wrote else ""
         mac.say(f"{back}the gateway was started again")
     elif mac.wrote:
-        mac.say(f"the files from before this run are back; no gateway: {last_lines(output, 1)}")
+        mac.say(
+            f"the files from before this run are back; no gateway: {last_lines(mac, output, 1)}"
+        )
 
 
 def _failure() -> FunctionCommand:
@@ -146,7 +148,7 @@ def execute(step: Step) -> FunctionCommand:
     def run_step(mac: run.MacRun) -> None:
         ok, output = shell(mac, step.script, step.timeout)
         if not ok:
-            *before, last = last_lines(output).splitlines()
+            *before, last = last_lines(mac, output).splitlines()
             for line in before:
                 mac.say(line)
             raise Trouble(
@@ -173,12 +175,14 @@ def write(
         script = commit.script(
             files, run=mac.run, validate=validate, restart_reasons=reasons, port=port
         )
-        mac.stopped = mac.stopped or bool(reasons)
+        before, mac.stopped = mac.stopped, mac.stopped or bool(reasons)
         ok, output = shell(mac, script, 300)
+        if not ok and commit.STOPPED not in output.stdout:
+            mac.stopped = before
         if ok:
             mac.wrote = mac.wrote or bool(reasons)
             return
-        said = last_lines(output)
+        said = last_lines(mac, output)
         if "changed since it was read" in said:
             raise Trouble(
                 said,
@@ -196,19 +200,25 @@ def write(
 
 def shell(mac: run.MacRun, script: str, timeout: int) -> tuple[bool, Any]:
     """Run sh on the Mac, the script over stdin; its exit code as a bool, and its output."""
-    return mac.host.run_shell_command(
+    # In braces, so that a link that is cut while the script is sent runs no part of it.
+    ok, output = mac.host.run_shell_command(
         StringCommand("sh -s"),
-        print_output=mac.state.print_output,
+        # pyinfra would print it as it comes, with the secrets in it.
+        print_output=False,
         print_input=mac.state.print_input,
-        _stdin=script,
+        _stdin=f"{{\n{script}\n}}\n",
         _timeout=timeout,
     )
+    if mac.state.print_output:
+        for line in output.output.splitlines():
+            mac.say(mac.redacted(line))
+    return ok, output
 
 
-def last_lines(output: Any, count: int = 12) -> str:
+def last_lines(mac: run.MacRun, output: Any, count: int = 12) -> str:
     """The end of what a script printed, without secrets: its errors, else its output."""
     text = output.stderr.strip() or output.stdout.strip() or "it printed nothing"
-    return redact.text("\n".join(text.splitlines()[-count:]), salt=run.salt())
+    return mac.redacted("\n".join(text.splitlines()[-count:]))
 
 
 def _decode(content: bytes) -> str:

@@ -115,12 +115,12 @@ def config() -> Commands:
         host.noop("OpenClaw's files say what they should")
         return
     announce(mac, steps, files)
+    reasons = [f"{change.path.rsplit('/', 1)[1]} was changed" for change in files]
+    mac.evidence += reasons
     for step in steps:
         yield execute(step)
     if not files:
         return
-    reasons = [f"{change.path.rsplit('/', 1)[1]} was changed" for change in files]
-    mac.evidence += reasons
     yield write(files, validate=_validator(mac), restart_reasons=reasons)
 
 

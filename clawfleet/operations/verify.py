@@ -15,8 +15,7 @@ from clawfleet.ollama import installed
 from clawfleet.operations.mac import Commands, mac_operation, shell
 from clawfleet.plan import Trouble, quote
 from clawfleet.proof import Check, Latency, Stream, as_data, turn
-from clawfleet.redact import text as redacted
-from clawfleet.run import MacRun, current, salt
+from clawfleet.run import MacRun, current
 
 PROMPT = "Answer with one short sentence: what is the capital of France?"
 TURN_TIMEOUT = 600
@@ -58,7 +57,7 @@ def examine(mac: MacRun) -> tuple[list[Check], list[Latency]]:
             detail, ok = ask(), True
         except (httpx.HTTPError, Trouble, ValueError, KeyError) as error:
             found = error.found if isinstance(error, Trouble) else str(error)
-            detail, ok = redacted(found or type(error).__name__, salt=salt()), False
+            detail, ok = mac.redacted(found or type(error).__name__), False
         checks.append(Check(name, ok, detail, round(time.perf_counter() - begun, 3), how))
         return ok
 
@@ -79,7 +78,8 @@ def examine(mac: MacRun) -> tuple[list[Check], list[Latency]]:
                 )
     up = layer("gateway", lambda: _gateway(mac), "pyinfra inventory.py tasks/gateway.py")
     if up and alive:
-        layer("agent", lambda: _agent(mac), "on the Mac: openclaw agent --agent main --message hi")
+        name = quote(mac.settings.agent)
+        layer("agent", lambda: _agent(mac), f"on the Mac: openclaw agent --agent {name} -m hi")
     return checks, latencies
 
 
@@ -174,9 +174,11 @@ def _gateway(mac: MacRun) -> str:
 def _agent(mac: MacRun) -> str:
     """One real turn, in a session of its own so that the user's conversations stay as they are."""
     clean = openclaw.clean(mac.snapshot, mac.settings)
+    # With --agent, 2026.2.17 takes that agent's main conversation whatever --session-id says.
+    who = "" if mac.settings.agent == "main" else f"--agent {quote(mac.settings.agent)} "
     script = (
-        f"{clean}openclaw agent --agent {quote(mac.settings.agent)} "
-        f"--session-id clawfleet-{mac.run} --message {quote(PROMPT)} --json </dev/null 2>&1\n"
+        f"{clean}openclaw agent {who}--session-id clawfleet-{mac.run} "
+        f"--message {quote(PROMPT)} --json </dev/null 2>&1\n"
         'echo "exit=$?"\n'
     )
     begun = time.perf_counter()
@@ -187,9 +189,11 @@ def _agent(mac: MacRun) -> str:
         raise Trouble(
             f"the turn failed: {result.why or result.text[:200]}", expected="an answer", fix=""
         )
-    local = [f"ollama/{model.id}" for model in mac.settings.models]
-    if result.model not in local:
+    wanted = [f"ollama/{model.id}" for model in mac.settings.models]
+    # Where the user's own chain begins in the cloud, that is what answers.
+    wanted += [mac.settings.primary] if mac.settings.primary not in wanted else []
+    if result.model not in wanted:
         raise Trouble(
-            f"answered by {result.model}, not by a local model", expected=", ".join(local), fix=""
+            f"answered by {result.model}, not by a local model", expected=", ".join(wanted), fix=""
         )
     return f"{result.model} answered in {time.perf_counter() - begun:.1f} s"

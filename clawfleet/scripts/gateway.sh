@@ -39,7 +39,8 @@ logs() {
   done
 }
 saved=
-[ -f "$P" ] && saved=$(mktemp "${TMPDIR:-/tmp}/clawfleet.XXXXXX") && cp -p "$P" "$saved"
+mkdir -p "$HOME/.clawfleet" && chmod 700 "$HOME/.clawfleet"
+[ -f "$P" ] && saved=$(mktemp "$HOME/.clawfleet/plist.XXXXXX") && cp -p "$P" "$saved"
 trap '[ -n "$saved" ] && rm -f "$saved"' EXIT
 ok=no
 stop && reset && begin && well && forget && ok=yes

@@ -25,7 +25,7 @@ stop() {
   for p in $(listeners); do
     c=$(ps -o command= -p "$p")
     case $c in
-      *[oO]pen[cC]law*) kill -TERM "$p" 2>/dev/null;;
+      openclaw-gateway*|*/node_modules/openclaw/*\ gateway*|*/bin/openclaw\ *gateway*) kill -TERM "$p" 2>/dev/null;;
       *) why="port $PORT is held by pid $p: $c"; return 1;;
     esac
   done

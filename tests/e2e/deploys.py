@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -61,6 +62,37 @@ def pyinfra(
         timeout=timeout,
     )
     return Done(done.returncode, done.stdout, done.stderr)
+
+
+def interrupted(lab: Lab, *arguments: str, at: str, reports: Path) -> Done:
+    """A run that gets Ctrl-C when its log first holds `at`."""
+    environment = {
+        **os.environ,
+        "CLAWFLEET_HOSTS": str(lab.inventory()),
+        "PYINFRA_PROGRESS": "off",
+        "PYTHONUNBUFFERED": "1",
+    }
+    argv = [sys.executable, "-m", "pyinfra", "inventory.py", "deploy.py", *arguments]
+    log = ""
+    with subprocess.Popen(
+        [*lab.network(), *argv, "--data", f"reports={reports}"],
+        cwd=REPO,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stderr
+        for line in process.stderr:
+            log += line
+            if at in line:
+                os.killpg(process.pid, signal.SIGINT)
+                break
+        log += process.stderr.read()
+        code = process.wait(300)
+    return Done(code, "", log)
 
 
 def tree(mac: Mac) -> dict[str, str]:

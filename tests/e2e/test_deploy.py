@@ -148,6 +148,18 @@ def test_a_new_auth_file_only_where_it_is_read(story: Story) -> None:
     assert ("auth-profiles.json" in listed) == (story.version == "2026.2.17")
 
 
+def test_the_users_conversation_is_left_alone(story: Story) -> None:
+    """The proof has a turn of its own: the agent's main conversation does not hold it."""
+    if story.version != "2026.2.17":
+        pytest.skip("2026.9 keeps conversations in a database")
+    folder = "~/.openclaw/agents/main/sessions"
+    for name, mac in story.lab.macs.items():
+        ours = mac.exec(f"ls {folder}/clawfleet-*.jsonl").stdout.split()
+        assert len(ours) == 1, name
+        others = mac.exec(f"grep -l 'capital of France' {folder}/*.jsonl").stdout.split()
+        assert others == ours, name
+
+
 def test_report_names_the_run(story: Story) -> None:
     newest = report(story.reports)
     assert newest["schema"] == 1

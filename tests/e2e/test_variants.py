@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.deploys import Done, home, pyinfra
+from tests.e2e.deploys import Done, home, interrupted, pyinfra
 from tests.lab.lab import Lab, Mac
 from tests.lab.openclaw import use_small
-from tests.lab.profiles import apply
+from tests.lab.profiles import TOKEN, apply
 
 pytestmark = pytest.mark.lab
 
@@ -103,6 +103,51 @@ def test_sessions_are_reset_only_when_asked(small_lab: Lab, mac: Mac, reports: P
     assert asked.code == 0, asked.log
     assert mac.read(path) == b"{}"
     assert b"sessionId" in mac.exec(f"cat {path}.clawfleet-*").stdout
+
+
+def test_ctrl_c_leaves_no_gateway_stopped(small_lab: Lab, mac: Mac, reports: Path) -> None:
+    settled(small_lab, reports)
+    wish = ("--data", "fallbacks=[]", "--data", "keep_fallbacks=false")
+    done = interrupted(
+        small_lab, "-y", *BASE, *wish, at="operation: tasks/environment.py", reports=reports
+    )
+    assert done.code == 130, done.log
+    assert "interrupted while its gateway was stopped" in done.log
+    assert "the gateway was started again" in done.log
+    loaded = mac.exec("launchctl print gui/$(id -u)/ai.openclaw.gateway | grep 'pid ='")
+    assert loaded.returncode == 0
+    again = pyinfra(small_lab, "-y", "--json", *BASE, *wish, reports=reports)
+    assert again.code == 0, again.log
+
+
+def test_most_verbose_output_holds_no_secret(small_lab: Lab, mac: Mac, reports: Path) -> None:
+    apply(mac, "rich", "2026.2.17")
+    log = f"{mac.spec.home}/.openclaw/logs/gateway.log"
+    leak = f"auth: provided {TOKEN} is wrong, Authorization: Bearer abcdefgh12345678\n"
+    mac.write(log, leak.encode(), 0o600)
+    mac.set_faults({"npm.openclaw": "small", "openclaw.gateway": "exit"})
+    done = pyinfra(
+        small_lab, "-y", *BASE, "-vvv", "--data", "gateway_start_timeout=8", reports=reports
+    )
+    assert done.code == 1
+    assert "auth: provided" in done.log
+    assert TOKEN not in done.log
+    assert "abcdefgh12345678" not in done.log
+
+
+def test_links_stay_links(small_lab: Lab, mac: Mac, reports: Path) -> None:
+    apply(mac, "half", "2026.2.17")
+    use_small(mac)
+    script = "mkdir -p ~/dotfiles ~/.homebrew/services && echo OLLAMA_KEEP_ALIVE=5m > ~/dotfiles/o"
+    mac.exec(
+        f"{script} && chmod 600 ~/dotfiles/o && rm -f ~/.homebrew/services/ollama.env", check=True
+    )
+    mac.exec("ln -s ~/dotfiles/o ~/.homebrew/services/ollama.env", check=True)
+    settled(small_lab, reports)
+    assert (
+        mac.exec("readlink ~/.homebrew/services/ollama.env").stdout.strip().endswith(b"dotfiles/o")
+    )
+    assert home(mac, "dotfiles/o").startswith("OLLAMA_KEEP_ALIVE=5m\nOLLAMA_CONTEXT_LENGTH=32768\n")
 
 
 def test_a_run_that_died_before_the_restart_is_finished(

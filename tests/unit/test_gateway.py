@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from clawfleet.gateway import Decision, decide, health_ok
+from clawfleet.gateway import Decision, decide, health_ok, is_gateway
 from clawfleet.plan import Trouble
 from clawfleet.snapshot import Job, Listener, Node, Process, Snapshot
 from tests.unit.factory import (
@@ -66,7 +66,7 @@ def test_a_healthy_gateway_is_left_alone(version: str) -> None:
         ),
         (replace(healthy(), gateway_http=0), (), "restart", "does not answer"),
         (
-            replace(healthy(), gateway_port=listens("node openclaw gateway")),
+            replace(healthy(), gateway_port=listens("openclaw-gateway")),
             (),
             "restart",
             "nothing of it listens",
@@ -182,3 +182,25 @@ def test_what_stops_the_mac(changes: dict[str, Any], words: list[str]) -> None:
 )
 def test_openclaw_health(output: str, expected: bool) -> None:
     assert health_ok(output) is expected
+
+
+@pytest.mark.parametrize(
+    ("command", "ours"),
+    [
+        ("openclaw-gateway", True),
+        ("/n/bin/node /p/lib/node_modules/openclaw/dist/index.js gateway --port 18789", True),
+        ("node /opt/homebrew/bin/openclaw gateway run", True),
+        ("node /Users/a/src/openclaw-studio/server.mjs", False),
+        ("ssh -L 18789:127.0.0.1:18789 openclaw gateway", False),
+        ("vim /Users/a/.openclaw/gateway.md", False),
+    ],
+)
+def test_whose_a_process_is(command: str, ours: bool) -> None:
+    assert is_gateway(command) is ours
+
+
+def test_a_gateway_that_is_ended_is_named() -> None:
+    by_hand = Listener(18789, (Process(77, 1, 60, "openclaw-gateway"),))
+    decision = decide(replace(healthy(), gateway_port=by_hand), settings(), 18789, ())
+    assert decision.action == "restart"
+    assert any("ends pid 77, a gateway that was started by hand" in r for r in decision.reasons)

@@ -75,7 +75,7 @@ def home(tmp_path: Path) -> Path:
         "loaded": "x",
         "pid": "900",
         "listens": "900",
-        "command": "openclaw",
+        "command": "openclaw-gateway",
     }.items():
         (folder / name).write_text(content)
     return folder
@@ -190,7 +190,8 @@ def test_a_crash_loop_is_not_well(home: Path) -> None:
     )
     listens_all = {"lsof": 'n=$(cat "$HOME/pid"); echo $((n-1))'}
     owner = {
-        "ps": 'case $* in *ppid*) n=$(cat "$HOME/pid"); echo $((n-1));; *) echo openclaw;; esac'
+        "ps": 'case $* in *ppid*) n=$(cat "$HOME/pid"); echo $((n-1));; '
+        "*) echo openclaw-gateway;; esac"
     }
     commands = COMMANDS | {"launchctl": dies} | owner
     commands["lsof"] = f'[ -e "$HOME/loaded" ] && {{ {listens_all["lsof"]}; }}'

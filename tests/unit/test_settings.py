@@ -99,7 +99,10 @@ def test_the_example_of_hosts_loads() -> None:
         ({"homebrew_prefix": "/a b"}, ["homebrew_prefix"]),
         ({"homebrew_prefix": "/a;reboot"}, ["homebrew_prefix"]),
         ({"ollama_environment": {"a b": "x"}}, ["ollama_environment", "'a b'"]),
-        ({"ollama_environment": {"A": "x\ny"}}, ["ollama_environment", "A has more than one line"]),
+        (
+            {"ollama_environment": {"A": "x\ny"}},
+            ["ollama_environment", "the value of A has a line break"],
+        ),
         ({"openclaw_version": "latest"}, ["openclaw_version", "'latest'", "2026.9.6"]),
         ({"openclaw_version": "2026.9.6; reboot"}, ["openclaw_version"]),
         ({"openclaw_version": 2026.9}, ["openclaw_version"]),
@@ -156,3 +159,26 @@ def test_pyinfras_own_keys_pass() -> None:
 def test_settings_without_a_list_of_models_say_so() -> None:
     with pytest.raises(SettingsError, match=r"models: Field required"):
         load({"primary": "ollama/x"}, where=WHERE)
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\u2028b", "a ${HOME}", "\x1b[31m"])
+def test_a_models_name_is_one_plain_line(name: str) -> None:
+    with pytest.raises(SettingsError, match="name"):
+        load({"models": [{"id": "a", "name": name}], "primary": "ollama/a"}, where="x")
+
+
+@pytest.mark.parametrize("value", ["a\rb", "a\x0bb", "a\x85b", "a\u2028b"])
+def test_a_variable_is_one_line_for_every_reader(value: str) -> None:
+    data = {"models": [{"id": "a"}], "primary": "ollama/a"}
+    for more in (
+        {"ollama_environment": {"A": value}},
+        {"homebrew_mirror": {"HOMEBREW_API_DOMAIN": value}},
+    ):
+        with pytest.raises(SettingsError, match="line break"):
+            load({**data, **more}, where="x")
+
+
+def test_the_servers_address_follows_from_the_port() -> None:
+    data = {"models": [{"id": "a"}], "primary": "ollama/a"}
+    with pytest.raises(SettingsError, match="ollama_port"):
+        load({**data, "ollama_environment": {"OLLAMA_HOST": "0.0.0.0"}}, where="x")
