@@ -128,10 +128,10 @@ def plan(
             expected='"local", for a gateway that runs on this Mac',
             fix="take this Mac out of hosts.yml, or: openclaw config set gateway.mode local",
         )
-    if shape.credential == "provider" and snapshot.auth.exists:
+    if caps.auth_file_blocks and snapshot.auth.exists:
         raise Trouble(
-            f"{snapshot.auth.path}, which OpenClaw {caps.version} no longer reads: its gateway "
-            "does not start while the file is not migrated",
+            f"{snapshot.auth.path}, which OpenClaw {caps.version} no longer reads: it "
+            "refuses every turn while the file is not migrated",
             expected="credentials in OpenClaw's own store",
             fix="on the Mac: openclaw doctor --fix --non-interactive --yes",
         )
@@ -140,6 +140,8 @@ def plan(
         # Checked here as well, so that a template that was edited can't break an older version.
         wanted["models"]["providers"]["ollama"].pop("timeoutSeconds", None)
     used = ["api", "num_ctx", "credential", *(["timeout_path"] if caps.provider_timeout else [])]
+    if any(settings.window(wish) < shape.least_window for wish in settings.models):
+        used.append("least_window")
     reasons = tuple(dict.fromkeys(shape.reasons[field] for field in used))
     allowed = _at(existing, ("agents", "defaults", "modelPolicy", "allow"))
     if isinstance(allowed, list):
@@ -222,7 +224,7 @@ def _data(
                 "name": wish.name or wish.id,
                 "reasoning": wish.reasoning,
                 "input": list(wish.input),
-                "window": settings.window(wish),
+                "window": max(settings.window(wish), shape.least_window),
                 "max_tokens": wish.max_tokens,
             }
             for wish in settings.models

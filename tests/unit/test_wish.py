@@ -371,3 +371,15 @@ def test_reasons_name_the_version_and_hold_no_secret() -> None:
 def test_a_version_that_nobody_measured_is_told() -> None:
     (change, *_) = plan(equipped("2026.12.1"))
     assert "newer than the last version that was measured" in change.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("version", "window"), [("2026.2.17", 32768), ("2026.6.11", 49152), ("2026.9.6", 32768)]
+)
+def test_a_window_that_the_version_can_work_with(version: str, window: int) -> None:
+    snapshot = replace(equipped(version), config=file(CONFIG, b""))
+    changes = wish.plan(snapshot, settings(), TEMPLATES, lambda: "t" * 48)
+    written = json5.loads(changes[0].after.decode())
+    models = written["models"]["providers"]["ollama"]["models"]
+    assert {model["contextWindow"] for model in models} == {window}
+    assert any("32768" in reason for reason in changes[0].reasons) is (window != 32768)

@@ -285,7 +285,10 @@ class Cli:
         if not message:
             complain("error: required option '-m, --message <text>' not specified")
             return 1
-        key = f"agent:main:explicit:{session}" if session else "agent:main:main"
+        # 2026.2.17: --agent names that agent's main session, whatever --session-id says.
+        main = self.option("--agent") and not configuration.recent(self.version)
+        own = session and not main
+        key = f"agent:main:explicit:{session}" if own else "agent:main:main"
         found = self.ask_gateway("/__lab/agent", {"message": message, "session": key})
         if found is None:
             from tests.lab.standins import openclaw_small_gateway as gateways
