@@ -11,8 +11,9 @@ from pathlib import Path
 from pyinfra.api import Host, StringCommand
 
 from clawfleet.plan import Trouble, quote
+from clawfleet.probe import ProbeError, parse
 from clawfleet.settings import Settings
-from clawfleet.snapshot import ProbeError, Snapshot, parse
+from clawfleet.snapshot import Snapshot
 
 _SCRIPT = Path(__file__).with_name("mac.sh").read_text(encoding="utf-8")
 TIMEOUT = 90

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pytest
 
-from clawfleet.snapshot import parse, parse_job
+from clawfleet.probe import parse, parse_job
 from tests.lab import wrappers
 from tests.lab.standins.launchd_bench import Bench, until
 

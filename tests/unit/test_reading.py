@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from clawfleet.snapshot import Process, Snapshot, parse
+from clawfleet.probe import parse
+from clawfleet.snapshot import Process, Snapshot
 from tests.unit.factory import REPO
 
 SCRIPT = (REPO / "clawfleet" / "facts" / "mac.sh").read_text(encoding="utf-8")

@@ -6,15 +6,12 @@ import tarfile
 
 import pytest
 
+from clawfleet.probe import ProbeError, parse, parse_job, seconds
 from clawfleet.snapshot import (
     Job,
     Listener,
-    ProbeError,
     Process,
     Snapshot,
-    parse,
-    parse_job,
-    seconds,
 )
 
 # Captured on a Mac (macos-samples), shortened.

@@ -1,0 +1,232 @@
+"""The output of ``facts/mac.sh`` as a typed snapshot."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import io
+import json
+import re
+import tarfile
+from dataclasses import replace
+from typing import Any
+
+from clawfleet.names import normalise
+from clawfleet.snapshot import (
+    GATEWAY_LABEL,
+    PROXY_VARIABLES,
+    File,
+    Job,
+    Listener,
+    Model,
+    Node,
+    Process,
+    Snapshot,
+)
+
+
+class ProbeError(ValueError):
+    """The probe's output is not what the script prints (cut link, a shell that prints noise)."""
+
+
+def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -> Snapshot:
+    """The snapshot in the probe's output.
+
+    Raises ProbeError when the output is not complete.
+    """
+    values: dict[str, list[str]] = {}
+    for line in output.splitlines():
+        name, tab, value = line.partition("\t")
+        if tab:
+            values.setdefault(name.removesuffix(":l"), []).append(value)
+    if "clawfleet.probe" not in values or "clawfleet.end" not in values:
+        raise ProbeError("the answer of the reading script was cut short")
+
+    def every(name: str) -> list[str]:
+        return [value for value in values.get(name, []) if value]
+
+    def one(name: str) -> str | None:
+        return next(iter(every(name)), None)
+
+    kernel = one("os.kernel") or ""
+    if kernel != "Darwin":
+        return Snapshot(kernel=kernel)
+
+    files, folders = _unpack(one("files.tar"))
+    processes = {p.pid: p for p in map(_process, every("process"))}
+
+    def file(name: str) -> File:
+        path = one(f"file.{name}") or ""
+        link, trouble = one(f"file.{name}.link"), one(f"file.{name}.trouble")
+        if path not in files:
+            return File(path, None, link=link, trouble=trouble)
+        return replace(files[path], link=link, trouble=trouble)
+
+    def listener(name: str, port: int) -> Listener:
+        pids = sorted({int(pid) for pid in every(f"{name}.port")})
+        return Listener(
+            port,
+            tuple(processes[pid] for pid in pids if pid in processes),
+            tuple(n for n in PROXY_VARIABLES if n in every(f"{name}.proxy")),
+        )
+
+    sysctl = dict(line.split(": ", 1) for line in every("sysctl") if ": " in line)
+    api = [_json(line) for line in every("ollama.api")]
+    tags: list[Any] = next((a["models"] for a in api if isinstance(a.get("models"), list)), [])
+    http = every("gateway.http") or ["0"]
+    healthz = _json("".join(http[1:]))
+    gateway_print = "\n".join(values.get("gateway.print", []))
+    return Snapshot(
+        kernel=kernel,
+        macos=one("os.version") or "",
+        arch="arm64" if sysctl.get("hw.optional.arm64") == "1" else one("os.arch") or "",
+        chip=sysctl.get("machdep.cpu.brand_string", ""),
+        memory=int(sysctl.get("hw.memsize", 0)),
+        user=one("user.name") or "",
+        uid=int(one("user.uid") or 0),
+        home=one("user.home") or "",
+        sudo_free=one("sudo.free") == "yes",
+        now=int(one("now") or 0),
+        disk_free=_available(every("df")),
+        gui=one("gui.exists") == "yes",
+        gui_error=one("gui.error") or "",
+        gui_environment=_block("\n".join(values.get("gui.print", [])), "environment"),
+        brew=one("brew.prefix"),
+        ollama_formula=one("ollama.formula"),
+        ollama_cask=one("ollama.cask"),
+        ollama_app=one("ollama.app"),
+        ollama_app_version=one("ollama.app.version"),
+        ollama_link=one("ollama.link"),
+        ollama_port=listener("ollama", ollama_port),
+        ollama_server=next((str(a["version"]) for a in api if "version" in a), None),
+        models=tuple(
+            Model(str(m["name"]), str(m.get("digest", "")), int(m.get("size", 0)))
+            for m in tags
+            if isinstance(m, dict) and "name" in m  # a foreign server may answer there
+        )
+        or tuple(Model(_named(path), "", 0) for path in every("ollama.manifest")),
+        ollama_env=file("ollama_env"),
+        openclaw=one("openclaw.version"),
+        openclaw_bin=one("openclaw.bin"),
+        openclaw_entry=one("openclaw.entry"),
+        nodes=tuple(
+            Node(path, version.removeprefix("v"))
+            for path, _, version in (value.rpartition(" ") for value in every("node"))
+            if path and version
+        ),
+        npm=one("npm.bin"),
+        pnpm=one("pnpm.bin"),
+        sqlite=one("openclaw.sqlite") == "yes",
+        state_link=one("state.link"),
+        state_mode=folders.get(one("state.dir") or "", ""),
+        config=file("config"),
+        auth=file("auth"),
+        dotenv=file("dotenv"),
+        service_env=file("service_env"),
+        plist=file("plist"),
+        brew_env=file("brew_env"),
+        gateway_port=listener("gateway", gateway_port),
+        gateway=parse_job(gateway_print) if gateway_print else None,
+        gateway_disabled=one("gateway.disabled") == "yes",
+        gateway_system=one("gateway.system") == "yes",
+        gateway_http=int(http[0]) if http[0].isdigit() else 0,
+        gateway_live=healthz.get("ok") is True,
+        restart_needed=tuple(dict.fromkeys((file("restart_needed").text or "").splitlines())),
+        shell_proxies=tuple(f"~/{name}" for name in every("shell.proxy")),
+        agent_proxies=tuple(
+            f"~/{name}"
+            for name in every("agent.proxy")
+            if not name.endswith(f"{GATEWAY_LABEL}.plist")
+        ),
+    )
+
+
+def _unpack(encoded: str | None) -> tuple[dict[str, File], dict[str, str]]:
+    """Files by path, and the modes of folders by path."""
+    files: dict[str, File] = {}
+    folders: dict[str, str] = {}
+    if encoded is None:
+        return files, folders
+    try:
+        with tarfile.open(fileobj=io.BytesIO(base64.b64decode(encoded, validate=True))) as tar:
+            for member in tar.getmembers():
+                path = "/" + member.name.strip("/")
+                if member.isdir():
+                    folders[path] = f"{member.mode & 0o7777:o}"
+                extracted = tar.extractfile(member) if member.isfile() else None
+                if extracted is None:
+                    continue
+                content = extracted.read()
+                files[path] = File(
+                    path,
+                    content,
+                    mode=f"{member.mode & 0o7777:o}",
+                    uid=member.uid,
+                    mtime=int(member.mtime),
+                    sha256=hashlib.sha256(content).hexdigest(),
+                )
+    except (binascii.Error, tarfile.TarError) as error:
+        raise ProbeError(f"the files arrived damaged ({error})") from error
+    return files, folders
+
+
+def _named(manifest: str) -> str:
+    """Name of a model from its manifest's path, ``registry.ollama.ai/library/NAME/TAG``."""
+    host, namespace, model, tag = manifest.split("/")
+    return normalise(f"{host}/{namespace}/{model}:{tag}")
+
+
+def _available(df: list[str]) -> int | None:
+    # df -P: Filesystem, 1024-blocks, Used, Available, Capacity, Mounted on
+    fields = df[1].split() if len(df) > 1 else []
+    return int(fields[3]) * 1024 if len(fields) > 3 and fields[3].isdigit() else None
+
+
+def parse_job(printed: str) -> Job:
+    """A job from ``launchctl print DOMAIN/LABEL``.
+
+    Only lines with a single TAB count: the coalition blocks have a ``state`` of their own.
+    """
+    found: dict[str, str] = dict(re.findall(r"^\t([a-z ]+) = (.*)$", printed, re.M))
+    pid = found.get("pid", "")
+    return Job(
+        state=found.get("state", "unknown"),
+        pid=int(pid) if pid.isdigit() else None,
+        runs=int(found["runs"]) if found.get("runs", "").isdigit() else 0,
+        last_exit=str(found.get("last exit code") or found.get("last terminating signal") or ""),
+        inherited=_block(printed, "inherited environment"),
+        environment=_block(printed, "environment"),
+    )
+
+
+def seconds(etime: str) -> int:
+    """Seconds in ``ps -o etime=``: ``[[dd-]hh:]mm:ss``."""
+    days, dash, clock = etime.strip().rpartition("-")
+    total = 0
+    for part in clock.split(":"):
+        total = total * 60 + int(part)
+    return total + (int(days) * 86400 if dash else 0)
+
+
+def _process(line: str) -> Process:
+    try:
+        pid, ppid, etime, command = line.split(None, 3)
+        return Process(int(pid), int(ppid), seconds(etime), command.rstrip())
+    except ValueError as error:
+        raise ProbeError(f"ps printed {line!r}") from error
+
+
+def _block(printed: str, name: str) -> dict[str, str]:
+    block = re.search(rf"^\t{name} = \{{\n(.*?)^\t\}}", printed, re.M | re.S)
+    if block is None:
+        return {}
+    return dict(re.findall(r"^\t\t(\S+) => (.*)$", block.group(1), re.M))
+
+
+def _json(raw: str) -> dict[str, Any]:
+    try:
+        loaded = json.loads(raw)
+    except ValueError:
+        return {}
+    return loaded if isinstance(loaded, dict) else {}
