@@ -141,7 +141,8 @@ def _failure(text: str) -> str:
 def document(
     *, run: str, when: str, macs: Mapping[str, Mapping[str, Any]], versions: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The report as JSON: ``{"schema", "run", "when", "clawfleet", "macs": {name: ...}}``."""
+    """The report as JSON: ``{"schema", "run", "when", "clawfleet", "pyinfra", "macs": {name:
+    {"about", "ok", "checks", "latency"} or {"trouble"}}}``."""
     return {"schema": SCHEMA, "run": run, "when": when, **versions, "macs": dict(macs)}
 
 

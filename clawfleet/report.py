@@ -11,11 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyinfra
 from pyinfra.api import State
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+import clawfleet
 from clawfleet import proof
 from clawfleet.run import macs, run_id
 
@@ -86,7 +88,8 @@ def _write(state: State, results: dict[str, dict[str, Any]]) -> None:
     known = macs(state)
     folder = Path(next(iter(known.values())).settings.reports if known else "reports")
     when = datetime.now(UTC).isoformat(timespec="seconds")
-    document = proof.document(run=run_id(state), when=when, macs=results, versions={})
+    versions = {"clawfleet": clawfleet.__version__, "pyinfra": pyinfra.__version__}
+    document = proof.document(run=run_id(state), when=when, macs=results, versions=versions)
     path = folder / f"{run_id(state)}.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -37,6 +37,14 @@ def verify() -> Commands:
         host.noop("verify is off")
         return
     checks, latencies = examine(mac)
+    seen = mac.snapshot
+    mac.results["about"] = {
+        "macos": seen.macos,
+        "chip": seen.chip,
+        "memory_bytes": seen.memory,
+        "ollama": seen.ollama_server,
+        "openclaw": seen.openclaw,
+    }
     mac.results |= as_data(checks, latencies)
     bad = next((check for check in checks if not check.ok), None)
     if bad:

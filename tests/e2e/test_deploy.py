@@ -164,3 +164,6 @@ def test_report_names_the_run(story: Story) -> None:
     newest = report(story.reports)
     assert newest["schema"] == 1
     assert newest["run"]
+    assert newest["pyinfra"].startswith("3.")
+    about = newest["macs"]["mac1"]["about"]
+    assert (about["openclaw"], about["chip"]) == (story.version, "Apple M2 Pro")
