@@ -37,8 +37,9 @@ ollama_environment = {}
 # --- Models -----------------------------------------------------------------------------------
 
 # Tokens of context per request, told to OpenClaw and to Ollama alike. A plain "hi" of OpenClaw is
-# some 12,000 tokens, Ollama's own default on most Macs up to 32 GB is 4096, and what does not fit is
-# dropped in silence. 32768 is what both models below can hold on 32 GB (docs/ollama.md has the sums).
+# some 12,000 tokens, Ollama's own default on most Macs up to 32 GB is 4096, and what does not fit
+# is dropped in silence. 32768 is what both models below can hold on 32 GB (docs/ollama.md has the
+# sums); an OpenClaw that can't work with so few gets the least that it can.
 context_window = 32768
 
 # Models that Ollama shall hold and OpenClaw shall know, each {id, name, reasoning, input,

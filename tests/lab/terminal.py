@@ -14,6 +14,22 @@ import asyncssh
 
 from tests.lab import processes
 
+HELD = 2.0
+"""Seconds without output after a command has ended, until it counts as complete."""
+
+
+async def _pump(
+    source: asyncio.StreamReader, sink: asyncssh.SSHWriter[bytes], moved: list[int]
+) -> None:
+    """Copy everything, counting in ``moved``; not asyncssh's redirection, which may lose the end of a long output."""
+    try:
+        while chunk := await source.read(65536):
+            sink.write(chunk)
+            await sink.drain()
+            moved[0] += len(chunk)
+    except (OSError, asyncssh.Error):
+        return
+
 
 async def serve(
     session: asyncssh.SSHServerProcess[bytes],
@@ -28,6 +44,8 @@ async def serve(
     When the client goes away first, the process group gets SIGHUP. ``running`` holds the groups.
     """
     kind = session.get_terminal_type()
+    pumps: list[asyncio.Future[None]] = []
+    moved = [0]
     if kind:
         ours, theirs = pty.openpty()
         width, height, *_ = session.get_terminal_size()
@@ -58,7 +76,13 @@ async def serve(
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
         )
-        await session.redirect(child.stdin, child.stdout, child.stderr)
+        assert child.stdout
+        assert child.stderr
+        await session.redirect(child.stdin)
+        pumps = [
+            asyncio.ensure_future(_pump(child.stdout, session.stdout, moved)),
+            asyncio.ensure_future(_pump(child.stderr, session.stderr, moved)),
+        ]
     running.add(child.pid)
     ended = asyncio.ensure_future(child.wait())
     gone = asyncio.ensure_future(session.channel.wait_closed())
@@ -67,10 +91,18 @@ async def serve(
         if not ended.done():
             processes.kill_group(child.pid, signal.SIGHUP)
         status = await ended
-        # What the command wrote last may still be in its pipe.
-        if not gone.done():
+        # What the command wrote last may still be in its pipe; something that it left running may
+        # hold the pipe open for ever.
+        if pumps and not gone.done():
+            before = -1
+            while before != moved[0] and any(not pump.done() for pump in pumps):
+                before = moved[0]
+                await asyncio.wait(pumps, timeout=HELD)
+        elif not gone.done():
             await session.stdout.drain()
         return status
     finally:
         gone.cancel()
+        for pump in pumps:
+            pump.cancel()
         running.discard(child.pid)
