@@ -21,7 +21,10 @@ HELD = 2.0
 async def _pump(
     source: asyncio.StreamReader, sink: asyncssh.SSHWriter[bytes], moved: list[int]
 ) -> None:
-    """Copy everything, counting in ``moved``; not asyncssh's redirection, which may lose the end of a long output."""
+    """Copy everything, counting in ``moved``.
+
+    Not asyncssh's redirection, which may lose the end of a long output.
+    """
     try:
         while chunk := await source.read(65536):
             sink.write(chunk)
