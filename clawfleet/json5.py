@@ -1,9 +1,9 @@
 """Read JSON5 into a tree that knows where each value stands in the text.
 
 The grammar is that of JSON5 1.0.0 as the npm package ``json5`` reads it, because that is what
-OpenClaw reads its configuration with. One thing is stricter here: a raw control character inside
-a string (that package lets a tab through) is an error, for such a file is more often damaged than
-meant.
+OpenClaw reads its configuration with. One thing is stricter here: a raw control character other
+than a tab inside a string is an error. That package (2.2.3) lets all of them through, but such a
+file is more often damaged than meant.
 
 The tree is for surgery on the text (see `clawfleet.merge`): nothing is ever printed back from it,
 so whatever is not touched stays as it is, byte by byte.
@@ -27,8 +27,9 @@ BLANKS = r"\t\v\f \u00a0\u1680\u2000-\u200a\u202f\u205f\u3000\ufeff"
 _TRIVIA = re.compile(rf"(?:[{BLANKS}{NEWLINES}]++|//[^{NEWLINES}]*+|/\*[\s\S]*?\*/)*+")
 COMMENT = re.compile(rf"//[^{NEWLINES}]*+|/\*[\s\S]*?\*/")
 
-_TAIL = r"(?:\\(?:\r\n|[^\x00-\x1f]|[\n\r])[^{q}\\\x00-\x1f]*+)*+{q}"
-_STRING = "|".join(rf"{q}[^{q}\\\x00-\x1f]*+" + _TAIL.format(q=q) for q in "\"'")
+_CONTROL = r"\x00-\x08\x0a-\x1f"
+_TAIL = r"(?:\\(?:\r\n|[^{c}]|[\n\r])[^{q}\\{c}]*+)*+{q}"
+_STRING = "|".join(rf"{q}[^{q}\\{_CONTROL}]*+" + _TAIL.format(q=q, c=_CONTROL) for q in "\"'")
 _DECIMAL = r"(?:(?:0|[1-9][0-9]*+)(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?"
 _TOKEN = re.compile(
     rf"(?P<string>{_STRING})"
@@ -295,7 +296,7 @@ def _broken_string(text: str, offset: int) -> Json5Error:
     while at < len(text) and text[at] != quote:
         if text[at] in "\n\r":
             return error_at(text, at, "the line ends inside a string")
-        if text[at] < " ":
+        if _is_control(text[at]):
             return error_at(text, at, f"raw control character U+{ord(text[at]):04X} in a string")
         if text[at] != "\\":
             at += 1
@@ -305,8 +306,12 @@ def _broken_string(text: str, offset: int) -> Json5Error:
             at += 2
         else:
             # A raw control character is an error after a backslash too.
-            at += 1 if text[at + 1 : at + 2] < " " else 2
+            at += 1 if _is_control(text[at + 1 : at + 2]) else 2
     return error_at(text, offset, "this string is never closed")
+
+
+def _is_control(char: str) -> bool:
+    return char < " " and char != "\t"
 
 
 def _unexpected(text: str, offset: int, wanted: str) -> Json5Error:

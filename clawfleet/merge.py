@@ -90,7 +90,13 @@ def apply(text: str, edits: Iterable[Edit]) -> Merged:
     blank = not text.strip("\ufeff \t\r\n")
     document = _Document("{}" if blank else text)
     for edit in edits:
-        document.edit(edit)
+        try:
+            document.edit(edit)
+        except Refused:
+            # The place it names lies in the text as changed so far; the user has the text before.
+            if document.changes and not blank:
+                _Document(text).edit(edit)
+            raise
     if not document.changes:
         return Merged(text, [])
     if blank:

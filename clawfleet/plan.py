@@ -8,7 +8,8 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, replace
 
-from clawfleet.snapshot import File
+from clawfleet.edits import Change
+from clawfleet.snapshot import File, Snapshot
 
 
 class Trouble(Exception):
@@ -49,6 +50,8 @@ class Step:
     """Seconds."""
     show: str = ""
     """The command as a person would type it, for the dry run; empty: only the title."""
+    installs: str = ""
+    """What the Mac then has from us, such as ``formula ollama``; remembered there."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,10 @@ class FileChange:
     after: bytes
     mode: str = "600"
     reasons: tuple[str, ...] = ()
+    merged: tuple[Change, ...] | None = None
+    """What was changed in a JSON5 document, for the ledger; None: a text of lines."""
+    gone: bool = False
+    """The file is taken away; `after` is empty then."""
 
     @property
     def path(self) -> str:
@@ -67,13 +74,16 @@ class FileChange:
 
     @property
     def same(self) -> bool:
-        return self.file.content == self.after
+        return self.file.content == (None if self.gone else self.after)
 
 
-def target(file: File, home: str) -> File:
+def guard(file: File, snapshot: Snapshot) -> File:
     """The file that a change has to replace: a link's own target, so that the link stays.
 
-    Trouble when it can't be read, or when the link leads out of the user's home.
+    Trouble unless it is this user's file in this user's folders, where nobody else may exchange
+    it, and in truth where its path says: OpenClaw's files in ~/.openclaw (which may itself be a
+    link), the others in the home folder. What lies elsewhere by its path, as in Homebrew's prefix,
+    has only its owner checked: Homebrew lets the group of administrators write there.
     """
     if file.trouble:
         raise Trouble(
@@ -81,15 +91,64 @@ def target(file: File, home: str) -> File:
             expected="a file that this user can read and write",
             fix=f"on the Mac: ls -ld {quote(file.path)}",
         )
-    if not file.link:
-        return file
-    if not file.link.startswith(f"{home}/"):
+    path = file.link or file.path
+    folder = file.folder or path.rpartition("/")[0]
+    root = _root(file, snapshot)
+    if root and folder != root and not folder.startswith(f"{root}/"):
+        raise _elsewhere(file, folder, root)
+    _is_own(path, file.uid, snapshot)
+    while found := snapshot.folders.get(folder):
+        _is_own(folder, found.uid, snapshot)
+        # The mode of ~/.openclaw itself is mended, not refused.
+        if root and folder not in (root, snapshot.state_folder) and int(found.mode, 8) & 0o022:
+            raise Trouble(
+                f"others may exchange what is in {folder} (mode {found.mode})",
+                expected=f"a folder that only {snapshot.user} may write into",
+                fix=f"on the Mac: chmod go-w {quote(folder)}",
+            )
+        if not root or folder == root:
+            break
+        folder = folder.rpartition("/")[0]
+    return replace(file, path=path)
+
+
+def _root(file: File, snapshot: Snapshot) -> str | None:
+    """The folder that a file may not leave, by what its path says."""
+    home = snapshot.home_folder or snapshot.home
+    state = f"{snapshot.home}/.openclaw"
+    if not file.path.startswith(f"{snapshot.home}/"):
+        return None
+    if not file.path.startswith(f"{state}/"):
+        return home
+    if snapshot.state_folder or not file.folder:
+        return snapshot.state_folder or snapshot.state_link or state
+    return home  # there is no ~/.openclaw yet
+
+
+def _is_own(path: str, uid: int | None, snapshot: Snapshot) -> None:
+    if uid not in (None, snapshot.uid):
         raise Trouble(
-            f"{file.path} is a link to {file.link}",
-            expected=f"a file below {home}",
-            fix=f"on the Mac, put the file itself in the link's place: ls -l {quote(file.path)}",
+            f"{path} belongs to the user with the id {uid}",
+            expected=f"the Mac's own user {snapshot.user} (id {snapshot.uid})",
+            fix=f"on the Mac: sudo chown {quote(snapshot.user)} {quote(path)}",
         )
-    return replace(file, path=file.link)
+
+
+def _elsewhere(file: File, folder: str, root: str) -> Trouble:
+    if file.link:
+        new = quote(f"{file.path}.new")
+        return Trouble(
+            f"{file.path} is a link to {file.link}",
+            expected=f"a file in {root}/",
+            fix="on the Mac, put the file itself in the link's place: "
+            f"cp {quote(file.link)} {new} && mv {new} {quote(file.path)}",
+        )
+    return Trouble(
+        f"{file.path} lies in {folder}, as a folder on the way is a link",
+        expected=f"a file in {root}/",
+        fix="on the Mac, put the folder itself in the link's place; "
+        f"ls -ld {quote(file.path.rpartition('/')[0])} and the folders above show the link",
+    )
 
 
 def quote(value: str) -> str:

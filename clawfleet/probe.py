@@ -17,6 +17,7 @@ from clawfleet.snapshot import (
     GATEWAY_LABEL,
     PROXY_VARIABLES,
     File,
+    Folder,
     Job,
     Listener,
     Model,
@@ -53,15 +54,14 @@ def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -
     if kernel != "Darwin":
         return Snapshot(kernel=kernel)
 
-    files, folders = _unpack(one("files.tar"))
+    files, folders = unpack(one("files.tar"))
     processes = {p.pid: p for p in map(_process, every("process"))}
 
     def file(name: str) -> File:
         path = one(f"file.{name}") or ""
         link, trouble = one(f"file.{name}.link"), one(f"file.{name}.trouble")
-        if path not in files:
-            return File(path, None, link=link, trouble=trouble)
-        return replace(files[path], link=link, trouble=trouble)
+        found = files.get(path) or File(path, None)
+        return replace(found, link=link, trouble=trouble, folder=one(f"file.{name}.folder"))
 
     def listener(name: str, port: int) -> Listener:
         pids = sorted({int(pid) for pid in every(f"{name}.port")})
@@ -119,13 +119,19 @@ def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -
         pnpm=one("pnpm.bin"),
         sqlite=one("openclaw.sqlite") == "yes",
         state_link=one("state.link"),
-        state_mode=folders.get(one("state.dir") or "", ""),
+        state_mode=state.mode if (state := folders.get(one("state.dir") or "")) else "",
+        state_folder=one("state.physical"),
+        home_folder=one("home.physical"),
+        folders=folders,
         config=file("config"),
         auth=file("auth"),
         dotenv=file("dotenv"),
         service_env=file("service_env"),
         plist=file("plist"),
         brew_env=file("brew_env"),
+        owned=file("owned"),
+        installed=tuple(dict.fromkeys((file("installed").text or "").splitlines())),
+        unfinished=next(iter((file("unfinished").text or "").split()), None),
         gateway_port=listener("gateway", gateway_port),
         gateway=parse_job(gateway_print) if gateway_print else None,
         gateway_disabled=one("gateway.disabled") == "yes",
@@ -142,10 +148,10 @@ def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -
     )
 
 
-def _unpack(encoded: str | None) -> tuple[dict[str, File], dict[str, str]]:
-    """Files by path, and the modes of folders by path."""
+def unpack(encoded: str | None) -> tuple[dict[str, File], dict[str, Folder]]:
+    """Files and folders by path, from a tar in base64."""
     files: dict[str, File] = {}
-    folders: dict[str, str] = {}
+    folders: dict[str, Folder] = {}
     if encoded is None:
         return files, folders
     try:
@@ -153,8 +159,10 @@ def _unpack(encoded: str | None) -> tuple[dict[str, File], dict[str, str]]:
             for member in tar.getmembers():
                 path = "/" + member.name.strip("/")
                 if member.isdir():
-                    folders[path] = f"{member.mode & 0o7777:o}"
-                extracted = tar.extractfile(member) if member.isfile() else None
+                    folders[path] = Folder(path, f"{member.mode & 0o7777:o}", member.uid)
+                # Two names of one file: the second one is a link to the first one in the archive.
+                whole = member.isfile() or member.islnk()
+                extracted = tar.extractfile(member) if whole else None
                 if extracted is None:
                     continue
                 content = extracted.read()

@@ -23,6 +23,16 @@ GATEWAY_LABEL = "ai.openclaw.gateway"
 
 
 @dataclass(frozen=True)
+class Folder:
+    """A folder in which such a file lies, or one on the way to it."""
+
+    path: str
+    """Without any link in it."""
+    mode: str
+    uid: int
+
+
+@dataclass(frozen=True)
 class File:
     """A file that the deploy reads or writes, as it lies on the Mac."""
 
@@ -38,6 +48,9 @@ class File:
     """Where the path leads when it is a symbolic link."""
     trouble: str | None = None
     """Why it can't be read, such as ``not a regular file``."""
+    folder: str | None = None
+    """The folder in which it really lies, without any link in the path; where there is none yet,
+    the nearest one above. None: nobody looked."""
 
     @property
     def exists(self) -> bool:
@@ -159,12 +172,26 @@ class Snapshot:
     state_link: str | None = None
     state_mode: str = ""
     """Permission bits of ~/.openclaw, empty when there is none."""
+    state_folder: str | None = None
+    """Where ~/.openclaw really lies; None when there is none."""
+    home_folder: str | None = None
+    """Where the home folder really lies."""
+    folders: dict[str, Folder] = field(default_factory=dict)
+    """By path: in which the files below lie, and those between them and the home folder."""
     config: File = field(default_factory=lambda: File("", None))
     auth: File = field(default_factory=lambda: File("", None))
     dotenv: File = field(default_factory=lambda: File("", None))
     service_env: File = field(default_factory=lambda: File("", None))
     plist: File = field(default_factory=lambda: File("", None))
     brew_env: File = field(default_factory=lambda: File("", None))
+
+    owned: File = field(default_factory=lambda: File("", None))
+    """``~/.clawfleet/owned.json``, the ledger of what earlier runs wrote."""
+    installed: tuple[str, ...] = ()
+    """What earlier runs installed here, such as ``formula ollama`` or ``model gpt-oss:20b``."""
+    unfinished: str | None = None
+    """Name of the run that has replaced files of the gateway and was cut off before the gateway
+    was seen well again."""
 
     gateway_port: Listener = field(default_factory=lambda: Listener(18789))
     gateway: Job | None = None
@@ -178,6 +205,12 @@ class Snapshot:
     """Reasons that an earlier change left, until a healthy restart takes them away."""
     shell_proxies: tuple[str, ...] = ()
     agent_proxies: tuple[str, ...] = ()
+
+    @property
+    def read_by_gateway(self) -> tuple[File, ...]:
+        """The files that the gateway reads and that there are."""
+        files = (self.config, self.auth, self.dotenv, self.service_env, self.plist)
+        return tuple(file for file in files if file.exists)
 
     @property
     def ollama_owner(self) -> OllamaOwner:

@@ -6,6 +6,8 @@
 LC_ALL=C; export LC_ALL
 PATH="$PATH:/usr/sbin:/sbin"
 umask 077
+case $HOME in *'
+'*|*'	'*) echo "a home folder with a line break or tab in its name" >&2; exit 1;; esac
 kv() { printf '%s\t%s\n' "$1" "$2"; }
 lines() { while IFS= read -r l || [ -n "$l" ]; do printf '%s:l\t%s\n' "$1" "$l"; done; }
 
@@ -107,9 +109,23 @@ for t in npm pnpm; do for d in ${O:+"$O"} ${B:+"$B/bin" "$B/opt/node@24/bin" "$B
 
 # Files: secrets inside stay in the snapshot and are printed nowhere
 set --
+cd -P "$HOME" && kv home.physical "$PWD"; H=$PWD; F=
 file() {
-  kv "file.$1" "$2"
-  if [ -L "$2" ]; then kv "file.$1.link" "$(readlink -f "$2" 2>/dev/null || readlink "$2")"; fi
+  kv "file.$1" "$2"; t=$2
+  if [ -L "$2" ]; then t=$(readlink -f "$2" 2>/dev/null || readlink "$2"); kv "file.$1.link" "$t"; fi
+  # Where it really lies: a link in place of a folder may lead anywhere. `cd -P` costs no process.
+  case $t in /*) ;; *) t=${2%/*}/$t;; esac
+  d=${t%/*}; until cd -P "${d:-/}" 2>/dev/null; do d=${d%/*}; done
+  d=$PWD; kv "file.$1.folder" "$d"
+  # Up to the home folder: whoever may write into one of these may exchange the next
+  while case "$F
+" in *"
+$d
+"*) false;; esac; do
+    F="$F
+$d"
+    case $d in "$H"/?*/?*) d=${d%/*};; esac
+  done
   [ -e "$2" ] || return 0
   if [ ! -f "$2" ]; then kv "file.$1.trouble" "not a regular file"; return 0; fi
   if [ ! -r "$2" ]; then kv "file.$1.trouble" "not readable by this user"; return 0; fi
@@ -118,6 +134,7 @@ file() {
 S=$HOME/.openclaw; A=$S/agents/$AGENT
 kv state.dir "$S"; [ -d "$S" ] && set -- "$S"   # for its mode
 [ -L "$S" ] && kv state.link "$(readlink -f "$S" 2>/dev/null || readlink "$S")"
+cd -P "$S" 2>/dev/null && kv state.physical "$PWD"
 file config "$S/openclaw.json" || set -- "$@" "$S/openclaw.json"
 file auth "$A/agent/auth-profiles.json" || set -- "$@" "$A/agent/auth-profiles.json"
 file dotenv "$S/.env" || set -- "$@" "$S/.env"
@@ -125,9 +142,12 @@ file service_env "$S/service-env/$L.env" || set -- "$@" "$S/service-env/$L.env"
 file plist "$P" || set -- "$@" "$P"
 file ollama_env "$HOME/.homebrew/services/ollama.env" || set -- "$@" "$HOME/.homebrew/services/ollama.env"
 [ -n "$B" ] && { file brew_env "$B/etc/homebrew/brew.env" || set -- "$@" "$B/etc/homebrew/brew.env"; }
-file restart_needed "$HOME/.clawfleet/restart-needed" || set -- "$@" "$HOME/.clawfleet/restart-needed"
+for n in owned:owned.json installed:installed unfinished:unfinished restart_needed:restart-needed; do
+  file "${n%:*}" "$HOME/.clawfleet/${n#*:}" || set -- "$@" "$HOME/.clawfleet/${n#*:}"; done
 [ -f "$S/state/openclaw.sqlite" ] && kv openclaw.sqlite yes
 [ -f "$A/agent/openclaw-agent.sqlite" ] && kv openclaw.sqlite yes
+IFS='
+'; set -f; set -- "$@" $F; set +f; unset IFS
 # COPYFILE_DISABLE: else macOS' tar adds an AppleDouble entry for each extended attribute
 [ $# -gt 0 ] && { printf 'files.tar\t'
   COPYFILE_DISABLE=1 tar --no-recursion -cPhf - "$@" 2>/dev/null | base64 | tr -d '\n'; echo; }

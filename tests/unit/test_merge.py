@@ -321,6 +321,12 @@ def test_an_empty_file_becomes_a_new_document(text: str) -> None:
     assert apply(text, [Remove(("a",))]) == Merged(text, [])
 
 
+def test_a_refusal_names_the_place_in_the_text_that_the_user_has() -> None:
+    edits = [Set(("a", "b"), {"c": 1, "d": {"e": 2}}), Set(("m", "primary"), "x")]
+    with pytest.raises(Refused, match="line 3, column 5: m"):
+        apply("{\n  a: {},\n\tm: '${M}'\n}\n", edits)
+
+
 def test_a_file_of_comments_is_no_empty_file() -> None:
     with pytest.raises(Json5Error, match="the text ends"):
         apply("// my notes\n", WISHES)
@@ -328,7 +334,7 @@ def test_a_file_of_comments_is_no_empty_file() -> None:
 
 def test_damaged_text_is_refused_before_anything_else() -> None:
     with pytest.raises(Json5Error, match="line 2, column 4: raw control character"):
-        apply("{ gateway: {},\n  '\t': 1 }", WISHES)
+        apply("{ gateway: {},\n  '\x01': 1 }", WISHES)
 
 
 @pytest.mark.parametrize(
