@@ -104,6 +104,8 @@ class Capabilities:
     """``openclaw config patch`` exists."""
     strict_json: bool = False
     """``openclaw config set --strict-json`` exists."""
+    secret_references: bool = False
+    """``apiKey: {source: "env", provider: "default", id: ...}`` is accepted."""
     node: str = ">=22.12.0"
     """Range of Node versions, as npm's ``engines``."""
     node_formula: Literal["node@22", "node@24"] = "node@22"
@@ -143,6 +145,7 @@ CHANGES: tuple[Change, ...] = (
         "send a model's contextWindow to Ollama as num_ctx",
     ),
     Change("2026.2.26", "strict_json", True, "have config set --strict-json"),
+    Change("2026.2.26", "secret_references", True, "take references in the place of keys"),
     Change("2026.3.13", "node", ">=22.16.0", "want Node 22.16"),
     Change("2026.3.13", "openai_num_ctx", True, "send num_ctx over /v1 as well"),
     Change("2026.3.13", "validate_command", ("config", "validate"), "have config validate"),

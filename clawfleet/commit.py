@@ -1,9 +1,16 @@
-"""The script that puts new files in place on a Mac: compare, back up, write beside, check, move."""
+"""The script that puts new files in place on a Mac: compare, back up, write beside, check, move.
+
+Together with ``scripts/gateway.sh`` it makes a change of what the gateway reads a transaction:
+``~/.clawfleet/unfinished`` names the run from before the first move until the gateway was seen
+well with the new files, or the old ones are back. A run that finds the file goes on in the
+backup of the run that was cut off, so that its failure gives the state before both.
+"""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from typing import Literal
 
 from clawfleet.plan import FileChange, quote
 from clawfleet.scripts import load
@@ -15,6 +22,14 @@ STOPPED = "clawfleet:gateway-stopped"
 """What the script prints once it has stopped the gateway."""
 CHANGED_MEANWHILE = 75
 REFUSED_BY_OPENCLAW = 65
+NOTHING_TO_RESTORE = 3
+
+Part = Literal["gateway", "other"]
+
+
+def head(run: str, part: Part) -> str:
+    """sh with the functions that keep files in the backup of a run."""
+    return f"RUN={run}\nPART={part}\n{load('commit.sh')}"
 
 
 def script(
@@ -24,6 +39,7 @@ def script(
     validate: str | None = None,
     restart_reasons: Sequence[str] = (),
     port: int | None = None,
+    also: Sequence[str] = (),
 ) -> str:
     """sh that makes all `changes` or none, with the state before kept in this run's backup.
 
@@ -31,64 +47,106 @@ def script(
     beside the old one) before it replaces it. `restart_reasons` are left for the gateway in the
     same script, so that a run that dies in between is finished by the next. With `port` the
     gateway there is stopped first, once all else has succeeded: it answers a change of its files
-    with a restart of its own. Exit codes:
+    with a restart of its own. Of the files in `also` a copy is kept. Exit codes:
     CHANGED_MEANWHILE, REFUSED_BY_OPENCLAW, 1 for anything else; nothing was moved then.
     """
-    names = [f"t{index}" for index in range(len(changes))]
+    temporaries = [f"t{index}" for index in range(len(changes))]
     parts = [
         f"PORT={port}\n{load('launchd.sh')}" if port else "",
-        _fill(load("commit.sh"), run),
-        "".join(f"{name}=; " for name in names),
-        "trap 'rm -f " + " ".join(f'"${name}"' for name in names) + "' EXIT\n",
+        head(run, "gateway" if port else "other"),
+        "".join(f"{name}=; " for name in temporaries),
+        "trap 'rm -f " + " ".join(f'"${name}"' for name in temporaries) + "' EXIT\n",
     ]
     for index, change in enumerate(changes):
-        path = quote(change.path)
-        folder = quote(change.path.rsplit("/", 1)[0])
-        temporary = f"{change.path}.clawfleet-{run}"
-        content = base64.b64encode(change.after).decode()
-        parts.append(f"""
-mkdir -p {folder} || exit 1
-compare {path} {change.file.sha256 or "absent"}
-t{index}={quote(temporary)}
-unpack > "$t{index}" <<'END' || exit 1
-{content}
-END
-chmod {change.mode} "$t{index}" || exit 1
-""")
-        if validate and change.path.endswith("/openclaw.json"):
-            parts.append(f"CANDIDATE=$t{index}; export CANDIDATE\n{validate} || exit 65\n")
-    parts.append(f"LIST={'gateway' if port else 'other'}\n")
-    for change in changes:
-        parts.append(f"keep {quote(change.path)} {quote(_name(change.path))}\n")
+        parts.append(f"compare {_expected(change)}\n")
+        if not change.gone:
+            parts.append(_beside(change, index, run))
+            if validate and change.path.endswith("/openclaw.json"):
+                parts.append(f"CANDIDATE=$t{index}; export CANDIDATE\n{validate} || exit 65\n")
+    parts += [
+        f"keep {quote(change.path)} {quote(backup_name(change.path))}\n" for change in changes
+    ]
+    parts += [f"also {quote(path)} {quote(backup_name(path))}\n" for path in also]
     if port:
-        parts.append(f'stop || {{ say "$why"; exit 1; }}\necho {STOPPED}\n')
-    for change in changes:
-        parts.append(f"compare {quote(change.path)} {change.file.sha256 or 'absent'}\n")
+        parts.append(f'unfinished\nstop || {{ say "$why"; exit 1; }}\necho {STOPPED}\n')
+    parts += [f"compare {_expected(change)}\n" for change in changes]
+    for index, change in enumerate(changes):
+        name = backup_name(change.path)
+        kind = "gone" if change.gone else "after"
+        source = "/dev/null" if change.gone else f"$t{index}"
+        parts.append(f'cat "{source}" > "$B"/{quote(name)}.{kind} || exit 1\n')
     if restart_reasons:
         lines = "\n".join(reason.replace("\n", " ") for reason in restart_reasons)
         parts.append(
             f"cat >> \"$HOME/.clawfleet/restart-needed\" <<'END' || exit 1\n{lines}\nEND\n"
         )
+    lines = "".join(
+        f"{change.file.sha256 or 'absent'}\t{'-' if change.gone else _temporary(change, run)}"
+        f"\t{backup_name(change.path)}\t{change.path}\n"
+        for change in changes
+    )
+    parts.append(f"moving <<'END'\n{lines}END\n")
+    left = " ".join(f'"${name}"' for name in temporaries)
     for index, change in enumerate(changes):
+        path = quote(change.path)
         back = "".join(
-            f'put {quote(c.path)} {quote(_name(c.path))} "$t{i}"; '
-            for i, c in enumerate(changes[:index])
+            f"put {quote(c.path)} {quote(backup_name(c.path))} {quote(_temporary(c, run))}; "
+            for c in changes[:index]
         )
-        parts.append(f'mv -f "$t{index}" {quote(change.path)} || {{ {back}exit 1; }}\n')
+        move = f"rm -f {path}" if change.gone else f'mv -f "$t{index}" {path}'
+        expected, name = _expected(change), quote(backup_name(change.path))
+        # Compared once more: `sync` may take its time, and an editor does not wait for it.
+        parts.append(
+            f"same {expected} && due {name} && {move} || "
+            f'{{ rm -f "$B/moving"; {back}rm -f {left}; compare {expected}; exit 1; }}\n'
+        )
+    parts.append('rm -f "$B/moving"\n')
     parts.append(f"\nprune {KEPT}\nexit 0\n")
     return "".join(parts)
 
 
+def resume(run: str, port: int) -> str:
+    """sh that makes the moves that a run which was cut off had begun and not ended.
+
+    A file that somebody has written since stays as it is. Exit code 0 also where nothing was left.
+    """
+    return f"PORT={port}\n{load('launchd.sh')}{head(run, 'gateway')}{load('resume.sh')}"
+
+
 def restore(run: str) -> str:
-    """sh that puts every file that the gateway reads back as it was before the run; exit code 1
-    when one fails."""
-    return _fill(load("restore.sh"), run)
+    """sh that puts everything the gateway starts from back as it was before the run.
+
+    Exit codes: 0 it is back, NOTHING_TO_RESTORE when that run had changed nothing of it, 1 when
+    something could not be put back.
+    """
+    return f"RUN={run}\n{load('domain.sh')}{load('restore.sh')}"
 
 
-def _fill(script: str, run: str) -> str:
-    return f"RUN={run}\n{script}"
+def _expected(change: FileChange) -> str:
+    return f"{quote(change.path)} {change.file.sha256 or 'absent'}"
 
 
-def _name(path: str) -> str:
+def _temporary(change: FileChange, run: str) -> str:
+    return f"{change.path}.clawfleet-{run}"
+
+
+def _beside(change: FileChange, index: int, run: str) -> str:
+    """sh that writes the new content beside the file, for its owner only from the first byte."""
+    content = base64.b64encode(change.after).decode()
+    # What a run that was cut off left goes. Without clobber: a link that somebody put at that name
+    # is not followed.
+    return f"""
+mkdir -p {quote(change.path.rsplit("/", 1)[0])} || exit 1
+t{index}={quote(_temporary(change, run))}
+rm -f {quote(change.path)}.clawfleet-*; set -C
+unpack > "$t{index}" <<'END' || exit 1
+{content}
+END
+set +C; chmod {change.mode} "$t{index}" || exit 1
+"""
+
+
+def backup_name(path: str) -> str:
+    """The name under which a file lies in a backup: ``openclaw-openclaw.json``."""
     folder, _, name = path.rpartition("/")
     return f"{folder.rpartition('/')[2].lstrip('.') or 'home'}-{name.lstrip('.')}"

@@ -27,6 +27,13 @@ def transport_of(host: Host) -> Transport | None:
     return transport
 
 
+def is_lost(host: Host) -> bool:
+    """Whether a connection that was there has ended. A command that ran then has no exit code,
+    which pyinfra takes for a failure of its own."""
+    transport = transport_of(host)
+    return transport is not None and not transport.is_active()
+
+
 def tune(host: Host) -> None:
     """Nagle off and keep-alive on.
 

@@ -9,9 +9,11 @@ environment of the GUI domain that `launchctl setenv` fills.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from xml.sax.saxutils import escape
 
-from clawfleet.plan import FileChange, Step, Trouble, quote, target
+from clawfleet.plan import FileChange, Step, Trouble, guard, quote
 from clawfleet.scripts import load
 from clawfleet.settings import Settings
 from clawfleet.snapshot import PROXY_VARIABLES, File, Snapshot
@@ -66,7 +68,7 @@ def plan(snapshot: Snapshot, settings: Settings) -> Plan:
         (snapshot.dotenv, without_lines),
     ):
         if file.trouble:
-            target(file, snapshot.home)
+            guard(file, snapshot)
         if not file.content:
             continue
         after, names = clean(_decoded(file))
@@ -74,9 +76,7 @@ def plan(snapshot: Snapshot, settings: Settings) -> Plan:
             leaks.append(Leak(file.path, names))
             reason = f"takes out {', '.join(names)}: requests to Ollama would go to the proxy"
             encoded = after.encode("utf-8", "surrogateescape")
-            files.append(
-                FileChange(target(file, snapshot.home), encoded, file.mode or "600", (reason,))
-            )
+            files.append(FileChange(guard(file, snapshot), encoded, file.mode or "600", (reason,)))
     domain = tuple(name for name in PROXY_VARIABLES if name in snapshot.gui_environment)
     steps: list[Step] = []
     if domain:
@@ -112,10 +112,9 @@ def _decoded(file: File) -> str:
 
 
 def _unset(snapshot: Snapshot, names: tuple[str, ...]) -> Step:
-    # setenv and unsetenv act on the caller's own domain and an SSH session is not in the GUI's
-    # (ollama#3581), so a job that runs there for a moment does it.
     words = "".join(f"<string>{name}</string>" for name in names)
-    script = f"NAMES={quote('|'.join(names))}\nWORDS={quote(words)}\n{load('unset.sh')}"
+    given = f"NAMES={quote('|'.join(names))}\nWORDS={quote(words)}\n"
+    script = given + load("domain.sh") + load("unset.sh")
     return Step(
         f"unset {', '.join(names)} in gui/{snapshot.uid}",
         "launchd hands them down to the gateway",
@@ -124,3 +123,26 @@ def _unset(snapshot: Snapshot, names: tuple[str, ...]) -> Step:
         timeout=60,
         show=f"launchctl unsetenv {' '.join(names)}  # inside gui/{snapshot.uid}",
     )
+
+
+def set_again(snapshot: Snapshot, lines: Sequence[str]) -> list[Step]:
+    """Variables (``NAME=value``) back into the GUI domain, but for those that hold a password:
+    a command line can be read by everybody on the Mac."""
+    pairs = [line.partition("=")[::2] for line in lines if "@" not in line]
+    due = [(n, v) for n, v in pairs if snapshot.gui_environment.get(n) != v]
+    if not due:
+        return []
+    names = ", ".join(name for name, _ in due)
+    words = "".join(
+        f"<string>{name}</string><string>{escape(value)}</string>" for name, value in due
+    )
+    return [
+        Step(
+            f"set {names} in gui/{snapshot.uid} again",
+            "a run of clawfleet took them out",
+            f"{load('domain.sh')}in_domain setenv {quote(words)} || exit 1\n",
+            f"in Terminal on the Mac itself: launchctl setenv NAME VALUE, for {names}",
+            timeout=60,
+            show=f"launchctl setenv {names}  # inside gui/{snapshot.uid}",
+        )
+    ]

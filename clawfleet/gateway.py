@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from clawfleet import json5
+from clawfleet import commit, json5
 from clawfleet.capabilities import Capabilities
 from clawfleet.openclaw import can, clean, in_range
 from clawfleet.plan import Step, Trouble, quote
@@ -21,7 +21,7 @@ from clawfleet.snapshot import GATEWAY_LABEL, Snapshot
 
 @dataclass(frozen=True)
 class Decision:
-    action: Literal["none", "install", "reinstall", "restart"]
+    action: Literal["none", "install", "reinstall", "restart", "remove"]
     reasons: tuple[str, ...]
     """Why; for "none", what shows that it is well."""
 
@@ -60,6 +60,8 @@ def decide(snapshot: Snapshot, settings: Settings, port: int, pending: Sequence[
     if drift:
         return Decision("reinstall", (*drift, *by_hand))
     reasons = [*snapshot.restart_needed, *pending, *by_hand]
+    if snapshot.unfinished and not pending:
+        reasons.append(f"run {snapshot.unfinished} was cut off before it was seen well")
     if snapshot.gateway_disabled:
         reasons.append("launchd has it disabled")
     if job is None:
@@ -80,51 +82,82 @@ def decide(snapshot: Snapshot, settings: Settings, port: int, pending: Sequence[
 
 
 def step(
-    snapshot: Snapshot, settings: Settings, port: int, decision: Decision, *, undo: str = ""
+    snapshot: Snapshot, settings: Settings, port: int, decision: Decision, *, run: str
 ) -> Step:
     """The script that carries a decision out and waits until the gateway is well.
 
     Its exit code is 0 only when `openclaw health` and an HTTP probe agree, the process is the
-    job's own, and it stayed the same for ``gateway_settle`` seconds. `undo` is sh that puts the
-    files of this run back; with it a gateway that does not come up is started again as before.
+    job's own, and it stayed the same for ``gateway_settle`` seconds. Else everything that the run
+    `run` changed of what the gateway starts from goes back, and the gateway is started with it.
     """
     caps = can(snapshot, settings)
-    verb = {
-        "install": "install",
-        "reinstall": "install --force",
-        "restart": "restart",
-        "none": "",
-    }[decision.action]
-    start = "again" if decision.action == "restart" else f"openclaw_gateway {verb}"
+    verbs = {"install": "install", "reinstall": "install --force"}
+    verb = verbs.get(decision.action)
+    gone = decision.action == "remove"
+    start = ":" if gone else f"openclaw_gateway {verb}" if verb else "again"
+    written = "; ".join(
+        f"this {quote(file.path)} {quote(commit.backup_name(file.path))}"
+        for file in (snapshot.plist, snapshot.service_env)
+    )
     prelude = f"""PORT={port}
 TIMEOUT={settings.gateway_start_timeout}
 SETTLE={settings.gateway_settle}
+AFTER={":" if gone else "well"}
 probe() {{ {_probe(caps)}; }}
-reset() {{ {_reset(settings, caps)}; }}
+reset() {{ {_reset(snapshot, settings, caps)}; }}
 forget() {{ {_forget(settings, caps)}; }}
 begin() {{ {start}; }}
+written() {{ {written if verb else ":"}; }}
 undo() {{ (
-{undo or "exit 1"}
+{commit.restore(run)}
 ) }}
 """
-    script = clean(snapshot, settings) + prelude + load("launchd.sh") + load("gateway.sh")
-    titles = {"install": "install the gateway", "reinstall": "install the gateway again"}
+    script = (
+        clean(snapshot, settings)
+        + commit.head(run, "gateway")
+        + prelude
+        + load("launchd.sh")
+        + load("gateway.sh")
+    )
+    titles = {
+        "install": "install the gateway",
+        "reinstall": "install the gateway again",
+        "remove": "take the gateway out of launchd",
+    }
+    shown = f"launchctl bootout and bootstrap gui/{snapshot.uid}/{GATEWAY_LABEL}"
+    if gone:
+        shown = f"launchctl bootout gui/{snapshot.uid}/{GATEWAY_LABEL}"
     return Step(
         titles.get(decision.action, "restart the gateway"),
         "; ".join(decision.reasons),
         script,
         "on the Mac: openclaw gateway status, and openclaw doctor",
         timeout=settings.gateway_start_timeout * 3 + 180,
-        show=f"openclaw gateway {verb}"
-        if verb != "restart"
-        else f"launchctl bootout and bootstrap gui/{snapshot.uid}/{GATEWAY_LABEL}",
+        show=f"openclaw gateway {verb}" if verb else shown,
     )
 
 
-def start_again(port: int, undo: str) -> str:
-    """sh for a Mac that failed while its gateway was stopped: this run's files back, and start."""
-    end = '[ -f "$P" ] && again || { say "$why"; exit 1; }\n'
-    return f"PORT={port}\n{load('launchd.sh')}\n(\n{undo or 'true'}\n) && {end}"
+def start_again(port: int, run: str) -> str:
+    """sh for a Mac that failed while a transaction was open: the files from before it back, and
+    the gateway started.
+
+    Exit code 0 when a gateway was started; what was put back is told on stdout.
+    """
+    return f"""PORT={port}
+{load("launchd.sh")}B=$HOME/.clawfleet/backups/{run}/gateway
+for f in "$B"/*.due "$B/domain"; do [ ! -e "$f" ] || {{ stop; break; }}; done
+(
+{commit.restore(run)}
+)
+case $? in
+0) echo "the files from before this run are back";;
+3) ;;
+*) say "not everything could be put back; it is in $B"; exit 1;;
+esac
+rm -f "$HOME/.clawfleet/unfinished"
+[ -f "$P" ] || {{ say "there was no gateway before"; exit 1; }}
+loaded || again || {{ say "$why"; exit 1; }}
+"""
 
 
 def _probe(caps: Capabilities) -> str:
@@ -146,14 +179,15 @@ def _forget(settings: Settings, caps: Capabilities) -> str:
     )
 
 
-def _reset(settings: Settings, caps: Capabilities) -> str:
-    """sh for sessions that lie in a file, while the gateway is stopped."""
+def _reset(snapshot: Snapshot, settings: Settings, caps: Capabilities) -> str:
+    """sh for sessions that lie in a file, while the gateway is stopped; the backup has the old."""
     if not settings.reset_sessions or caps.session_store == "sqlite":
         return ":"
-    path = f"$HOME/.openclaw/agents/{settings.agent}/sessions/sessions.json"
+    path = f"{snapshot.home}/.openclaw/agents/{settings.agent}/sessions/sessions.json"
+    file, new = quote(path), quote(f"{path}.new")
     return (
-        f'[ ! -f "{path}" ] || {{ cp -p "{path}" "{path}.clawfleet-$(date +%s)" '
-        f'&& printf \'{{}}\' > "{path}.new" && mv -f "{path}.new" "{path}"; }}'
+        f"[ ! -f {file} ] || {{ this {file} {quote(commit.backup_name(path))} "
+        f"&& printf '{{}}' > {new} && mv -f {new} {file}; }}"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from clawfleet.plan import FileChange, Step, Trouble, quote, target
+from clawfleet.plan import FileChange, Step, Trouble, guard, quote
 from clawfleet.settings import Settings
 from clawfleet.snapshot import Snapshot
 
@@ -117,6 +117,7 @@ trap 'rm -rf "$d"' EXIT
             by_hand,
             timeout=3600,
             show=f"NONINTERACTIVE=1 /bin/bash install.sh  # from {address}",
+            installs="homebrew",
         )
     ]
 
@@ -129,7 +130,7 @@ def files(snapshot: Snapshot, settings: Settings) -> list[FileChange]:
     wanted = mirror(settings)
     if not wanted or not snapshot.brew:
         return []
-    env = target(snapshot.brew_env, snapshot.home)
+    env = guard(snapshot.brew_env, snapshot)
     after = set_lines(env.loose_text, wanted)
     change = FileChange(
         env,
@@ -152,6 +153,7 @@ def install(snapshot: Snapshot, settings: Settings, what: str, *, kind: str, rea
         f"on the Mac: {prefix(snapshot, settings)}/bin/{command}",
         timeout=3600,
         show=command,
+        installs=f"{kind} {what}",
     )
 
 

@@ -15,6 +15,8 @@ from pyinfra.context import ctx_state
 from pyinfra_cli.util import parse_cli_arg  # type: ignore[import-untyped]
 
 from clawfleet import hosts, settings
+from clawfleet.key_sources import HIDDEN
+from clawfleet.redact import looks_secret
 from clawfleet.report import at_the_end
 
 NO_HOSTS = """\
@@ -125,7 +127,8 @@ def _command_line() -> list[tuple[str, Any]]:
     for argument in _parameter("data") or ():
         key, equals, value = argument.partition("=")
         if not equals:
-            raise settings.SettingsError(f"--data {argument}: expected KEY=VALUE")
+            shown = HIDDEN if looks_secret(argument) else argument
+            raise settings.SettingsError(f"--data {shown}: expected KEY=VALUE")
         pairs.append((key, parse_cli_arg(value)))
     return pairs
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from clawfleet import homebrew
 from clawfleet.names import same
-from clawfleet.plan import FileChange, Step, Trouble, quote, target
+from clawfleet.plan import FileChange, Step, Trouble, guard, quote
 from clawfleet.scripts import load
 from clawfleet.settings import ModelWish, Settings
 from clawfleet.snapshot import Snapshot
@@ -100,7 +100,7 @@ def plan(snapshot: Snapshot, settings: Settings) -> Plan:
         )
 
     if wanted == "formula":
-        env = target(snapshot.ollama_env, snapshot.home)
+        env = guard(snapshot.ollama_env, snapshot)
         after = homebrew.set_lines(env.loose_text, dict(server_environment(settings)))
         reason = "Homebrew gives these variables to Ollama's service at its start"
         change = FileChange(env, after.encode("utf-8", "surrogateescape"), "600", (reason,))
@@ -126,12 +126,12 @@ def plan(snapshot: Snapshot, settings: Settings) -> Plan:
     elif owner == "none":
         steps.append(_start(snapshot, settings, wanted, "no server answers"))
     elif steps:
-        steps.append(_restart(snapshot, settings, wanted, "a server of before the install runs"))
+        steps.append(restart(snapshot, settings, wanted, "a server of before the install runs"))
     elif version and snapshot.ollama_server != version:
         reason = f"server {snapshot.ollama_server or 'does not answer'}, installed {version}"
-        steps.append(_restart(snapshot, settings, wanted, reason))
+        steps.append(restart(snapshot, settings, wanted, reason))
     elif files:
-        steps.append(_restart(snapshot, settings, wanted, "its environment changes"))
+        steps.append(restart(snapshot, settings, wanted, "its environment changes"))
     return Plan(wanted, tuple(files), tuple(steps), tuple(notes))
 
 
@@ -183,7 +183,8 @@ def _start(snapshot: Snapshot, settings: Settings, wanted: Kind, reason: str) ->
     )
 
 
-def _restart(snapshot: Snapshot, settings: Settings, wanted: Kind, reason: str) -> Step:
+def restart(snapshot: Snapshot, settings: Settings, wanted: Kind, reason: str) -> Step:
+    """The owner of the server ends it and starts it anew, in the way that is right for it."""
     version = installed(snapshot)
     if wanted == "formula":
         command = "brew services restart ollama"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from clawfleet import homebrew
 from clawfleet.capabilities import MEASURED, Capabilities, Version, capabilities
@@ -95,6 +96,23 @@ def plan(snapshot: Snapshot, settings: Settings) -> list[Step]:
     return steps
 
 
+def validation(snapshot: Snapshot, settings: Settings, variables: Sequence[str] = ()) -> str | None:
+    """sh that lets the installed OpenClaw check the file in $CANDIDATE; None where none is.
+
+    `variables` are those that the file refers to and that are only set once it is in place.
+    """
+    if not snapshot.openclaw_bin:
+        return None
+    words = " ".join(quote(word) for word in can(snapshot, settings).validate_command)
+    stubs = "".join(f"{name}=only-for-the-check; export {name}\n" for name in variables)
+    return (
+        f"( {clean(snapshot, settings)}{stubs}OPENCLAW_CONFIG_PATH=$CANDIDATE; "
+        "export OPENCLAW_CONFIG_PATH\n"
+        f'out=$(openclaw {words} </dev/null 2>&1) || {{ echo "OpenClaw refuses the new config:" '
+        f'"$out" >&2; exit 1; }} )'
+    )
+
+
 def _install(snapshot: Snapshot, settings: Settings, caps: Capabilities, by_hand: str) -> Step:
     reason = (
         f"OpenClaw {snapshot.openclaw}, wanted {settings.openclaw_version}"
@@ -132,6 +150,7 @@ def _install(snapshot: Snapshot, settings: Settings, caps: Capabilities, by_hand
         f"on the Mac: {by_hand}",
         timeout=3600,
         show=command,
+        installs=f"openclaw {how}",
     )
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
-from clawfleet import gateway, homebrew, ollama, openclaw, wish
+from clawfleet import credentials, gateway, homebrew, ollama, openclaw, wish
+from clawfleet.credentials import Secret
+from clawfleet.documents import read
 from clawfleet.plan import Trouble
 from clawfleet.settings import Settings
 from clawfleet.snapshot import Snapshot
@@ -14,9 +17,16 @@ SPARE = 2 * 1024**3
 
 
 def check(
-    snapshot: Snapshot, settings: Settings, port: int, templates: Mapping[str, str]
+    snapshot: Snapshot,
+    settings: Settings,
+    port: int,
+    templates: Mapping[str, str],
+    secrets: Mapping[str, Secret] = MappingProxyType({}),
 ) -> list[str]:
-    """Notes about the Mac (nothing that stops it); Trouble for the first thing that does."""
+    """Notes about the Mac (nothing that stops it); Trouble for the first thing that does.
+
+    `secrets`: keys by provider.
+    """
     if snapshot.kernel != "Darwin":
         raise Trouble(
             f"{snapshot.kernel or 'an unknown system'}",
@@ -38,12 +48,13 @@ def check(
     homebrew.plan(snapshot, settings)
     ollama.kind(snapshot, settings)
     ollama.plan(snapshot, settings)
-    wish.read(snapshot.config)
-    wish.read(snapshot.auth)
+    read(snapshot.config)
+    read(snapshot.auth)
     openclaw.plan(snapshot, settings)
     if snapshot.openclaw == str(openclaw.version(snapshot, settings)):
         # The version that will read the files is the one that is there.
-        wish.plan(snapshot, settings, templates, lambda: "")
+        keys = credentials.plan(snapshot, settings, secrets)
+        wish.plan(snapshot, settings, templates, lambda: "", keys)
     gateway.decide(snapshot, settings, port, ())
     _disk(snapshot, settings)
     return _notes(snapshot, settings)

@@ -142,7 +142,8 @@ def document(
     *, run: str, when: str, macs: Mapping[str, Mapping[str, Any]], versions: Mapping[str, str]
 ) -> dict[str, Any]:
     """The report as JSON: ``{"schema", "run", "when", "clawfleet", "pyinfra", "macs": {name:
-    {"about", "ok", "checks", "latency"} or {"trouble"}}}``."""
+    {"about", "ok", "checks", "latency"} or {"trouble", "output"}}}``; `output`: the last lines of
+    the step that failed, with the gateway's log."""
     return {"schema": SCHEMA, "run": run, "when": when, **versions, "macs": dict(macs)}
 
 

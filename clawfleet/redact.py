@@ -65,6 +65,7 @@ _LOOKS = re.compile(
     """,
     re.VERBOSE,
 )
+_RUN = re.compile(r"[A-Za-z0-9]{12}")
 _ENVIRONMENT = re.compile(
     r"^(?P<lead>[ \t]*(?:export[ \t]+)?(?P<key>[A-Za-z_]\w*)=)"
     r"""(?P<value>"(?:[^"\\]|\\[\s\S])*"|'[^']*'(?:\\''[^']*')*|[^\r\n]*)(?=\r?$)""",
@@ -113,6 +114,17 @@ def is_secret_key(path: tuple[str, ...]) -> bool:
         _SECRET_KEY.search(words.replace(" ", ""))
         or _SECRET_WORD.search(words)
         or _KEY_WORD.search(words)
+    )
+
+
+def looks_secret(text: str) -> bool:
+    """Whether a text, or a part of it, is a secret by its look, and hardly anything else.
+
+    Stricter than what is hidden when it is shown: ``sk-office-mac`` may be a name.
+    """
+    return any(
+        next(filter(None, match.groups()), "") or _RUN.search(match[0])
+        for match in _LOOKS.finditer(text)
     )
 
 

@@ -10,9 +10,11 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pyinfra
-from pyinfra.api import State
+from pyinfra.api import Host, State
+from pyinfra.api.state import BaseStateCallback
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -20,6 +22,7 @@ from rich.text import Text
 import clawfleet
 from clawfleet import proof
 from clawfleet.run import macs, run_id
+from clawfleet.unreached import why
 
 
 def at_the_end(state: State) -> None:
@@ -29,7 +32,34 @@ def at_the_end(state: State) -> None:
     """
     if not getattr(state, "_clawfleet_report", False):
         state._clawfleet_report = True  # type: ignore[attr-defined]
+        if hasattr(state, "callback_handlers"):
+            state.add_callback_handler(_Unreached())  # type: ignore[no-untyped-call]
+        else:
+            # The inventory is read before the state is made ready, and deploys only after the
+            # connections that are of interest here.
+            _listen_once_ready(state)
         atexit.register(_finish, state)
+
+
+_UNREACHED: WeakKeyDictionary[State, dict[str, BaseException]] = WeakKeyDictionary()
+
+
+class _Unreached(BaseStateCallback):
+    """Keeps why a Mac could not be reached: pyinfra prints it and forgets it."""
+
+    @staticmethod
+    def host_connect_error(state: State, host: Host, error: BaseException) -> None:
+        _UNREACHED.setdefault(state, {})[host.name] = error
+
+
+def _listen_once_ready(state: State) -> None:
+    make_ready = state.init
+
+    def init(*arguments: Any, **named: Any) -> None:
+        make_ready(*arguments, **named)
+        state.add_callback_handler(_Unreached())  # type: ignore[no-untyped-call]
+
+    state.init = init  # type: ignore[method-assign]
 
 
 def _finish(state: State) -> None:
@@ -51,7 +81,7 @@ def _start_what_was_stopped(state: State) -> bool:
     """After Ctrl-C between the files and the gateway: start the gateways that were stopped."""
     from clawfleet.operations.mac import recover
 
-    stopped = [mac for mac in macs(state).values() if mac.stopped]
+    stopped = [mac for mac in macs(state).values() if mac.open]
     for mac in stopped:
         mac.say("interrupted while its gateway was stopped", "red")
         try:
@@ -71,14 +101,12 @@ def _results(state: State) -> dict[str, dict[str, Any]]:
         if host.name in known and known[host.name].results:
             results[host.name] = known[host.name].results
         elif host.name not in known and host in state.failed_hosts:
-            address = host.data.get("ssh_hostname", host.name)
-            port, user = host.data.get("ssh_port", 22), host.data.get("ssh_user", "")
-            where = f"-p {port} {user}@{address}" if user else f"-p {port} {address}"
+            trouble = why(host, _UNREACHED.get(state, {}).get(host.name))
             results[host.name] = {
                 "trouble": {
-                    "found": f"no SSH connection to {address} port {port}",
-                    "expected": "Remote Login, and a key that the Mac accepts",
-                    "fix": f"ssh {where} true shows why",
+                    "found": trouble.found,
+                    "expected": trouble.expected,
+                    "fix": trouble.fix,
                 }
             }
     return results

@@ -16,9 +16,10 @@ from pyinfra.api.output import format_text
 from pyinfra.api.state import StateStage
 from pyinfra.context import ctx_host, ctx_state
 
-from clawfleet import redact, wish
+from clawfleet import redact, secret_source, wish
 from clawfleet import settings as settings_module
 from clawfleet.connection import tune
+from clawfleet.credentials import Secret
 from clawfleet.facts import mac as mac_fact
 from clawfleet.plan import Trouble
 from clawfleet.settings import Settings
@@ -44,14 +45,31 @@ class MacRun:
     """What the proof found, for the report."""
     port: int = 0
     """The gateway's port, once the Mac's own config was read."""
-    wrote: bool = False
-    """This run has replaced files that the gateway reads (there is a backup to go back to)."""
+    transaction: str = ""
+    """The run in whose backup the gateway's files are kept: this one, or one that was cut off
+    before its gateway was seen well, which this run then finishes or undoes."""
+    cut: bool = False
+    """A transaction of the gateway's files is not closed, as the last reading of the Mac says."""
+    resumed: bool = False
+    """The moves of a run that was cut off between them were ended."""
     stopped: bool = False
     """The gateway was stopped to replace its files, and nothing has started it since."""
-    _known: frozenset[str] = frozenset()
+    known_secrets: frozenset[str] = frozenset()
+    """Kept out of whatever is printed, wherever they stand in it."""
     _snapshot: Snapshot | None = None
     _stage: StateStage | None = None
     _at: float = 0.0
+
+    @property
+    def open(self) -> bool:
+        """A transaction is open: if this Mac fails now, its files go back and its gateway is
+        started again."""
+        return self.executing and (self.stopped or self.cut)
+
+    @property
+    def asked(self) -> bool:
+        """Whether a person sees the changes before they are made: pyinfra asks, or only plans."""
+        return bool(self.state.check_for_changes) or not self.executing
 
     @property
     def executing(self) -> bool:
@@ -84,20 +102,35 @@ class MacRun:
         self._snapshot = None
 
     def _read(self) -> Snapshot:
+        snapshot = self._read_all()
+        cut = snapshot.unfinished
+        self.cut = cut is not None
+        if cut and cut != self.transaction:
+            self.transaction = cut
+            self.say(f"run {cut} was cut off before its gateway was well; this one goes on from it")
+        return snapshot
+
+    def _read_all(self) -> Snapshot:
         self.port = self.port or self.settings.gateway_port
         snapshot = mac_fact.read(self.host, self.settings, self.port)
         if snapshot.kernel != "Darwin":
             return snapshot
-        self._known |= wish.secrets_in(snapshot)
+        self.known_secrets |= wish.secrets_in(snapshot)
         port = wish.gateway_port(snapshot, self.settings)
         if port != self.port:
             self.port = port
             snapshot = mac_fact.read(self.host, self.settings, port)
         return snapshot
 
+    def secrets(self) -> dict[str, Secret]:
+        """The providers' keys for this Mac; Trouble when a source gives none."""
+        found = secret_source.resolve(self.settings.provider_keys, salt=salt())
+        self.known_secrets |= {secret.reveal() for secret in found.values()}
+        return found
+
     def redacted(self, text: str) -> str:
         """Text for a person, without this Mac's secrets wherever they stand in it."""
-        return redact.text(text, salt=salt(), known=self._known)
+        return redact.text(text, salt=salt(), known=self.known_secrets)
 
     def say(self, text: str, colour: str | None = None) -> None:
         """A line about this Mac, for the person who runs this."""
@@ -161,7 +194,8 @@ def current() -> MacRun:
             {key: value for key, value in data.items() if key in settings_module.FIELDS},
             where=f"settings of {host.name}",
         )
-        known[host.name] = MacRun(host, state, settings, run_id(state))
+        run = run_id(state)
+        known[host.name] = MacRun(host, state, settings, run, transaction=run)
     mac = known[host.name]
     mac.enter_stage()
     return mac

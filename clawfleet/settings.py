@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from clawfleet import key_sources
 from clawfleet.capabilities import MEASURED, Version
+from clawfleet.key_sources import KeySource
 from clawfleet.names import normalise
 
 MIRROR_VARIABLES = (
@@ -80,6 +82,7 @@ class Settings(BaseModel):
     fallbacks: tuple[str, ...] = ()
     other_providers: tuple[str, ...] = ()
     keep_fallbacks: bool = True
+    provider_keys: dict[str, KeySource] = {}
 
     openclaw_install: Literal["npm", "pnpm", "brew", "none"] = "npm"
     openclaw_version: str | None = None
@@ -90,6 +93,11 @@ class Settings(BaseModel):
     request_timeout: Annotated[int, Field(ge=10, le=3600)] = 300
     proxies: Literal["unset", "keep"] = "unset"
     reset_sessions: bool = False
+    config_conflict: Literal["ask-in-diff", "ours", "theirs"] = "ours"
+
+    run: Annotated[str, Field(pattern=r"^\d{8}-\d{6}-[0-9a-f]{4}$")] | None = None
+    remove_models: bool = False
+    remove_ollama: bool = False
 
     verify: Literal["off", "quick", "full"] = "quick"
     reports: str = "reports"
@@ -111,6 +119,11 @@ class Settings(BaseModel):
             if not exact:
                 raise ValueError(f"{value!r} is not a version such as {MEASURED[1]}")
         return value
+
+    @field_validator("provider_keys", mode="before")
+    @classmethod
+    def _sources(cls, value: Any) -> dict[str, KeySource]:
+        return key_sources.parse(value)
 
     @field_validator("homebrew_mirror")
     @classmethod
@@ -221,15 +234,28 @@ def load(
         raise SettingsError("\n".join(dict.fromkeys(lines))) from None
 
 
-def check_keys(keys: Iterable[str], *, where: str) -> None:
-    """SettingsError for the first key that is no setting, with the nearest valid ones."""
-    for key in keys:
+def check_keys(data: Mapping[str, Any], *, where: str) -> None:
+    """SettingsError for a secret in the data, and for the first key that is no setting."""
+    refuse_literals(data, where=where)
+    for key in data:
         if is_setting(key) and key not in FIELDS:
             near = difflib.get_close_matches(key, FIELDS, n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
             raise SettingsError(
                 f"{where}: {key} is not a setting.{hint} Valid are: {', '.join(FIELDS)}."
             )
+
+
+def refuse_literals(data: Mapping[Any, Any], *, where: str) -> None:
+    """SettingsError for a key or password that stands in the data itself. It shows no value."""
+    if found := list(key_sources.literals(data)):
+        raise SettingsError(
+            "\n".join(f"{where}: {what}." for what in dict.fromkeys(found))
+            + "\nExpected no secret in a file or on the command line. A provider's key: "
+            f"provider_keys: {{zai: SOURCE}}, SOURCE being {key_sources.EXAMPLES}. SSH: a key file "
+            "or ssh-agent, or for one run pyinfra --ssh-password-prompt. A variable of Homebrew or "
+            "Ollama: write it on the Mac itself, in brew.env or ollama.env, where it stays."
+        )
 
 
 # pydantic names the branches of a union in the path of an error.
@@ -246,8 +272,14 @@ def _explain(where: str, origins: Mapping[str, str], error: Any) -> str:
     if error["type"] == "extra_forbidden":
         valid = ", ".join(ModelWish.model_fields)
         return f"{place}: {path}: not a key of a model. Valid are: {valid}."
-    given = error.get("input")
     # Values of variables may be secrets.
-    plain = isinstance(given, str | int | float) and parts[0] != "ollama_environment"
-    shown = f" (found {given!r})" if plain and repr(given) not in message else ""
+    secret = parts[0] in ("ollama_environment", "provider_keys")
+    found = "" if secret else _scalar(error.get("input"))
+    shown = f" (found {found})" if found and found not in message else ""
     return f"{place}: {path}: {message}{shown}."
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, int) and abs(value) > 10**20:
+        return "a huge number"  # of thousands of digits, which Python refuses to print
+    return repr(value) if isinstance(value, str | int | float) else ""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jinja2
 
-from clawfleet import json5, merge, redact
+from clawfleet import credentials, dotenv, ledger, merge, ownership, redact
 from clawfleet.capabilities import Shape, wanted_shape
+from clawfleet.documents import at, blank, read, text
+from clawfleet.edits import UNKNOWN, Change
+from clawfleet.ledger import Drift, Ledger
 from clawfleet.openclaw import can
-from clawfleet.plan import FileChange, Step, Trouble, quote
+from clawfleet.plan import FileChange, Step, Trouble, guard
 from clawfleet.settings import Settings
 from clawfleet.snapshot import File, Snapshot
 
@@ -20,14 +23,14 @@ CONFIG = "openclaw.json.j2"
 AUTH = "auth-profiles.json.j2"
 _DEFAULT_PORT: int = Settings.model_fields["gateway_port"].default
 
-# Keys that are only filled in where they are missing: what the user wrote there is right.
-_FILL = (
-    ("models", "mode"),
-    ("gateway",),
-    ("version",),
-    ("profiles", "ollama:default", "key"),
-    ("models", "providers", "ollama", "apiKey"),
-)
+
+@dataclass(frozen=True)
+class Wanted:
+    """What OpenClaw's files shall become."""
+
+    files: list[FileChange]
+    notes: list[str]
+    """What was changed by hand since, and what happens to it."""
 
 
 def render(template: str, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,34 +42,6 @@ def render(template: str, data: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(loaded, dict):
         raise TypeError("a template must give a JSON object")
     return loaded
-
-
-def read(file: File) -> dict[str, Any]:
-    """The object in a JSON5 file, {} when absent or empty; Trouble with line and column else."""
-    if file.trouble:
-        raise Trouble(
-            f"{file.path} is {file.trouble}",
-            expected="a file that this user can read and write",
-            fix=f"on the Mac: ls -l {quote(file.path)}",
-        )
-    text = _text(file)
-    if not text.strip("\ufeff \t\r\n"):
-        return {}
-    try:
-        value = json5.loads(text)
-    except json5.Json5Error as error:
-        raise Trouble(
-            f"{file.path} line {error.line}, column {error.column}: {error.message}",
-            expected="JSON5 that OpenClaw can read",
-            fix=f"edit {file.path} there on the Mac; nothing was changed",
-        ) from error
-    if not isinstance(value, dict):
-        raise Trouble(
-            f"{file.path} holds no object",
-            expected="an object { ... } at the top",
-            fix=f"edit {file.path} on the Mac; nothing was changed",
-        )
-    return value
 
 
 def secrets_in(snapshot: Snapshot) -> frozenset[str]:
@@ -88,10 +63,10 @@ def secrets_in(snapshot: Snapshot) -> frozenset[str]:
             walk(read(file), ())
         except Trouble:
             continue
-    for line in (snapshot.dotenv.content or b"").decode("utf-8", "replace").splitlines():
-        name, equals, value = line.removeprefix("export ").partition("=")
-        if equals and redact.is_secret_key((name.strip(),)):
-            found.add(value.strip().strip("'\""))
+    for file in (snapshot.dotenv, snapshot.service_env):
+        for name, value in dotenv.values(file.loose_text).items():
+            if redact.is_secret_key((name,)):
+                found.add(value)
     return frozenset(s for s in found if len(s) >= 6 and "${" not in s) - redact.MARKERS
 
 
@@ -100,7 +75,7 @@ def gateway_port(snapshot: Snapshot, settings: Settings) -> int:
     if settings.gateway_port != _DEFAULT_PORT:
         return settings.gateway_port
     try:
-        port = _at(read(snapshot.config), ("gateway", "port"))
+        port = at(read(snapshot.config), ("gateway", "port"))
     except Trouble:
         return settings.gateway_port
     return port if isinstance(port, int) and 0 < port < 65536 else settings.gateway_port
@@ -111,17 +86,22 @@ def plan(
     settings: Settings,
     templates: Mapping[str, str],
     token: Callable[[], str],
-) -> list[FileChange]:
+    keys: credentials.Wanted | None = None,
+    *,
+    asked: bool = True,
+) -> Wanted:
     """Changes of openclaw.json and, where this OpenClaw reads one, auth-profiles.json.
 
-    `token` makes a new gateway token; it is called only where the Mac has none. Trouble when a
-    file is malformed, is reached through a link that leads elsewhere, or holds an include or an
-    environment reference where one of our keys belongs; nothing is changed then.
+    `token` makes a new gateway token; it is called only where the Mac has none. `keys` is what the
+    providers' keys need. `asked` tells
+    whether a person will be asked before anything is done (``config_conflict: ask-in-diff``).
+    Trouble when a file is malformed, is reached through a link that leads elsewhere, or holds an
+    include or an environment reference where one of our keys belongs; nothing is changed then.
     """
     caps = can(snapshot, settings)
     shape = wanted_shape(caps)
     existing = read(snapshot.config)
-    mode = _at(existing, ("gateway", "mode"))
+    mode = at(existing, ("gateway", "mode"))
     if mode not in (None, "local"):
         raise Trouble(
             f"{snapshot.config.path}: gateway.mode is {mode!r}: this Mac uses another's gateway",
@@ -135,7 +115,9 @@ def plan(
             expected="credentials in OpenClaw's own store",
             fix="on the Mac: openclaw doctor --fix --non-interactive --yes",
         )
-    wanted = render(templates[CONFIG], _data(snapshot, settings, shape, existing, token))
+    book = ownership.read_ledger(snapshot.owned)
+    config = _Merge(snapshot, snapshot.config, book, settings, asked)
+    wanted = render(templates[CONFIG], _data(snapshot, settings, shape, config, token))
     if not caps.provider_timeout:
         # Checked here as well, so that a template that was edited can't break an older version.
         wanted["models"]["providers"]["ollama"].pop("timeoutSeconds", None)
@@ -143,18 +125,31 @@ def plan(
     if any(settings.window(wish) < shape.least_window for wish in settings.models):
         used.append("least_window")
     reasons = tuple(dict.fromkeys(shape.reasons[field] for field in used))
-    allowed = _at(existing, ("agents", "defaults", "modelPolicy", "allow"))
-    if isinstance(allowed, list):
+    path = ("agents", "defaults", "modelPolicy", "allow")
+    if isinstance(at(existing, path), list):
         # A list of OpenClaw 2026.9: what is not on it can't be chosen.
-        new = [name for name in wanted["agents"]["defaults"]["models"] if name not in allowed]
-        wanted["agents"]["defaults"]["modelPolicy"] = {"allow": [*allowed, *new]}
+        names = wanted["agents"]["defaults"]["models"]
+        theirs = config.their_elements(path)
+        new = [name for name in names if name not in theirs]
+        wanted["agents"]["defaults"]["modelPolicy"] = {"allow": [*theirs, *new]}
     if caps.warning:
         reasons = (caps.warning, *reasons)
-    changes = [_merged(snapshot, snapshot.config, existing, wanted, reasons)]
+    if keys:
+        wanted = credentials.together(wanted, keys.config)
+    changes = [config.with_(wanted, reasons)]
+    notes = config.notes
+    profiles: dict[str, Any] = {}
     if shape.credential == "auth-profiles":
-        credentials = render(templates[AUTH], {"shape": shape})
-        changes.append(_merged(snapshot, snapshot.auth, read(snapshot.auth), credentials, ()))
-    return [change for change in map(_private, changes) if change is not None]
+        profiles = render(templates[AUTH], {"shape": shape})
+    if keys:
+        profiles = credentials.together(profiles, keys.profiles)
+        notes += keys.notes
+    if profiles:
+        auth = _Merge(snapshot, snapshot.auth, book, settings, asked)
+        changes.append(auth.with_(profiles, ()))
+        notes += auth.notes
+    files = [change for change in map(_private, changes) if change is not None]
+    return Wanted([*files, *(keys.files if keys else ())], notes)
 
 
 def folder(snapshot: Snapshot) -> list[Step]:
@@ -186,29 +181,25 @@ def _data(
     snapshot: Snapshot,
     settings: Settings,
     shape: Shape,
-    existing: Mapping[str, Any],
+    config: _Merge,
     token: Callable[[], str],
 ) -> dict[str, Any]:
+    """What the template of openclaw.json is filled with."""
     ours = list(settings.fallbacks)
-    model = _at(existing, ("agents", "defaults", "model"))
-    found = model.get("fallbacks") if isinstance(model, dict) else None
-    theirs = found if isinstance(found, list) else []
-    former = (
-        model
-        if isinstance(model, str)
-        else _at(existing, ("agents", "defaults", "model", "primary"))
-    )
     if settings.keep_fallbacks:
+        theirs = config.their_elements(("agents", "defaults", "model", "fallbacks"))
         ours += [f for f in theirs if isinstance(f, str) and f not in (*ours, settings.primary)]
     aliases: dict[str, str | None] = {
         f"ollama/{wish.id}": wish.name or wish.id for wish in settings.models
     }
     aliases |= {reference: None for reference in ours if reference not in aliases}
-    if not isinstance(_at(existing, ("agents", "defaults", "models")), dict) and former:
+    model = at(config.bare, ("agents", "defaults", "model"))
+    former = model.get("primary") if isinstance(model, dict) else model
+    if config.has_no_own(("agents", "defaults", "models")) and former:
         # From its first entry on this list is also the list of allowed models: the one that the
         # user had must stay selectable.
         aliases.setdefault(str(former), None)
-    auth = _at(existing, ("gateway", "auth"))
+    auth = at(config.existing, ("gateway", "auth"))
     has_token = isinstance(auth, dict) and (
         auth.get("token") not in (None, "") or auth.get("mode") not in (None, "token")
     )
@@ -237,99 +228,86 @@ def _data(
     }
 
 
-def _merged(
-    snapshot: Snapshot,
-    file: File,
-    existing: dict[str, Any],
-    wanted: dict[str, Any],
-    reasons: tuple[str, ...],
-) -> FileChange:
-    if file.link:
-        folder = (snapshot.state_link or f"{snapshot.home}/.openclaw") + "/"
-        if not file.link.startswith(folder):
-            new = quote(f"{file.path}.new")
+class _Merge:
+    """One of OpenClaw's files, what of it is ours, and how a wish gets into it."""
+
+    def __init__(
+        self, snapshot: Snapshot, file: File, book: Ledger, settings: Settings, asked: bool
+    ) -> None:
+        self.notes: list[str] = []
+        self.existing = read(file)
+        self.file = file = guard(file, snapshot)
+        self.text = text(file)
+        self.document = book.documents.get(file.path)
+        self.bare = {} if blank(self.text) else ledger.bare(self.text, self.document)
+        self._conflict = settings.config_conflict
+        self._asked = asked
+
+    def their_elements(self, path: tuple[str, ...]) -> list[Any]:
+        """The elements of a flat list that are the user's: there before us, or added since."""
+        found = at(self.existing, path)
+        before, written = ownership.before_and_written(self.document, path)
+        theirs = before if isinstance(before, list) else []
+        ours = written if isinstance(written, list) else []
+        listed = found if isinstance(found, list) else []
+        return [element for element in listed if element in theirs or element not in ours]
+
+    def has_no_own(self, path: tuple[str, ...]) -> bool:
+        """Whether the user has no object of his own there: none, or only the one we made."""
+        _, written = ownership.before_and_written(self.document, path)
+        return written is not UNKNOWN or not isinstance(at(self.bare, path), dict)
+
+    def with_(self, wanted: dict[str, Any], reasons: tuple[str, ...]) -> FileChange:
+        """The file with the wish in it, and what we no longer want taken out."""
+        if blank(self.text):
+            made = [Change((key,), "add", None, value) for key, value in wanted.items()]
+            new = merge.create(wanted).encode()
+            return FileChange(self.file, new, "600", reasons, tuple(made))
+        drifts = [
+            drift
+            for drift in ledger.drift(self.text, self.document, wanted)
+            if not ownership.is_filled(drift.path)
+        ]
+        wish = wanted
+        for drift in drifts:
+            reasons = (self._decide(drift), *reasons)
+            if self._conflict == "theirs":
+                wish = ownership.without(wish, drift.path)
+        left = [drift.path for drift in drifts] if self._conflict == "theirs" else []
+        edits = [
+            edit
+            for edit in ledger.stale(self.text, self.document, wanted)
+            if not any(edit.path[: len(path)] == path for path in left)
+        ]
+        edits += [
+            merge.Set((key,), value, ownership.before_and_written(self.document, (key,))[1])
+            for key, value in ownership.due(wish, self.existing).items()
+        ]
+        try:
+            merged = merge.apply(self.text, edits)
+        except merge.Refused as refused:
             raise Trouble(
-                f"{file.path} is a link to {file.link}",
-                expected=f"a file in {folder}",
-                fix="on the Mac, put the file itself in the link's place: "
-                f"cp {quote(file.link)} {new} && mv {new} {quote(file.path)}",
+                f"{self.file.path} line {refused.line}, column {refused.column}: {refused.reason}",
+                expected=f"a plain value at {merge.show(refused.path)}",
+                fix=f"edit {self.file.path} there on the Mac; nothing was changed",
+            ) from refused
+        mode = self.file.mode if self.file.mode == "400" else "600"
+        return FileChange(self.file, merged.text.encode(), mode, reasons, tuple(merged.changes))
+
+    def _decide(self, drift: Drift) -> str:
+        """What happens to a key that was changed by hand since, as a line for the diff."""
+        since = "taken out" if drift.found is UNKNOWN else "changed"
+        what = f"{merge.show(drift.path)} was {since} by hand since clawfleet wrote it"
+        if self._conflict == "theirs":
+            self.notes.append(f"{what}: left as it is (config_conflict: theirs)")
+        elif self._conflict == "ours":
+            self.notes.append(f"{what}: written again (config_conflict: ours)")
+        elif self._asked:
+            self.notes.append(f"{what}: going on writes it again (config_conflict: ask-in-diff)")
+        else:
+            raise Trouble(
+                f"{self.file.path}: {what}",
+                expected="somebody to ask (config_conflict: ask-in-diff), and -y asks nobody",
+                fix="run without -y, or decide: --data config_conflict=ours, or =theirs",
             )
-        # The link stays; what it leads to is replaced.
-        file = replace(file, path=file.link)
-    text = _text(file)
-    if not existing and not text.strip("\ufeff \t\r\n"):
-        return FileChange(file, merge.create(wanted).encode(), "600", reasons)
-    due = _due(wanted, existing)
-    edits = [merge.Set((key,), value) for key, value in due.items()]
-    try:
-        merged = merge.apply(text, edits)
-    except merge.Refused as refused:
-        raise Trouble(
-            f"{file.path} line {refused.line}, column {refused.column}: {refused.reason}",
-            expected=f"a plain value at {merge.show(refused.path)}",
-            fix=f"edit {file.path} there on the Mac; nothing was changed",
-        ) from refused
-    return FileChange(
-        file, merged.text.encode(), file.mode if file.mode == "400" else "600", reasons
-    )
-
-
-def _due(wanted: dict[str, Any], existing: Mapping[str, Any]) -> dict[str, Any]:
-    """`wanted` without the keys that are only filled in and are there already."""
-
-    def prune(value: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
-        kept: dict[str, Any] = {}
-        for key, inner in value.items():
-            here = (*path, key)
-            if _is_filled(here) and _settled(existing, here, inner):
-                continue
-            if isinstance(inner, dict) and inner:
-                pruned = prune(inner, here)
-                if pruned:
-                    kept[key] = pruned
-            else:
-                kept[key] = inner
-        return kept
-
-    due = prune(wanted, ())
-    port = _at(wanted, ("gateway", "port"))
-    if port is not None and port not in (_DEFAULT_PORT, _at(existing, ("gateway", "port"))):
-        due.setdefault("gateway", {})["port"] = port
-    return due
-
-
-def _is_filled(path: tuple[str, ...]) -> bool:
-    # A short name that the user gave to one of the models stays what /model takes.
-    if path[:3] == ("agents", "defaults", "models") and path[-1] == "alias":
-        return True
-    return any(path[: len(fill)] == fill for fill in _FILL)
-
-
-def _settled(existing: Mapping[str, Any], path: tuple[str, ...], wanted: Any) -> bool:
-    if path[:2] == ("gateway", "auth"):
-        auth = _at(existing, ("gateway", "auth"))
-        # A password, or whatever else the user chose instead of a token, is complete in itself.
-        if isinstance(auth, dict) and auth.get("mode") not in (None, "token"):
-            return True
-    found = _at(existing, path)
-    # An object in the place of a plain value is one of OpenClaw's references to a secret.
-    return found not in (None, "") and not (isinstance(found, dict) and isinstance(wanted, dict))
-
-
-def _at(value: Any, path: tuple[Any, ...]) -> Any:
-    for key in path:
-        if not isinstance(value, Mapping) or key not in value:
-            return None
-        value = value[key]
-    return value
-
-
-def _text(file: File) -> str:
-    try:
-        return file.text or ""
-    except UnicodeDecodeError as error:
-        raise Trouble(
-            f"{file.path} is not UTF-8 (byte {error.start})",
-            expected="UTF-8, as OpenClaw reads it",
-            fix=f"on the Mac: iconv -f utf-8 {file.path} shows the place; nothing was changed",
-        ) from error
+        return self.notes[-1]

@@ -2,6 +2,14 @@
 one run with `--data KEY=VALUE`. Unknown keys and wrong values are refused before a Mac is touched.
 """
 
+# --- The way to a Mac -------------------------------------------------------------------------
+
+# What happens with a host key that is not in known_hosts: "accept-new" (pyinfra's own default)
+# takes it at the first connection and writes it down, "yes" refuses it, "ask" asks, "no" takes it
+# each time. A key that has changed is refused with every one of them. This wins over
+# StrictHostKeyChecking in ~/.ssh/config. A fleet whose keys are known: set "yes".
+ssh_strict_host_key_checking = "accept-new"
+
 # --- Homebrew ---------------------------------------------------------------------------------
 
 # Where Homebrew lies. None: found by which bin/brew exists (/opt/homebrew, then /usr/local).
@@ -71,6 +79,14 @@ keep_fallbacks = True
 # fallbacks may end in "zai/glm-4.5-air".
 other_providers = []
 
+# Where the keys of those providers come from, on this machine: provider -> one of {"env": NAME},
+# {"file": PATH} (yours, mode 600, outside this project) and {"command": [WORDS]} (no shell; run
+# once for all Macs), such as {"zai": {"command": ["op", "read", "op://Private/zai/key"]}}. A key
+# itself is refused here, in hosts.yml and after --data. On the Mac it goes into ~/.openclaw/.env,
+# to which openclaw.json then refers; "variable" names it there where OpenClaw has no name of its
+# own for that provider's key.
+provider_keys = {}
+
 # --- OpenClaw ---------------------------------------------------------------------------------
 
 # How OpenClaw is installed where it is missing: "npm" (with Homebrew's Node), "pnpm", "brew", or
@@ -102,6 +118,21 @@ proxies = "unset"
 
 # Forget the agent's sessions (with a backup) at this run: --data reset_sessions=true
 reset_sessions = False
+
+# --- What was changed by hand since, and the way back -------------------------------------------
+
+# A key that clawfleet wrote and somebody has changed since: "ours" writes it again and says so in
+# the diff; "theirs" leaves it as it is; "ask-in-diff" shows both and lets the question at the end
+# of the diff decide (with -y, when nobody can be asked, that Mac stops).
+config_conflict = "ours"
+
+# For tasks/rollback.py: back to how it was before that run. None: before the newest one.
+run = None
+
+# For tasks/remove.py: take away also the models that clawfleet pulled, and the Ollama that it
+# installed. What was there before it is never removed.
+remove_models = False
+remove_ollama = False
 
 # --- Proof ------------------------------------------------------------------------------------
 

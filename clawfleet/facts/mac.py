@@ -6,16 +6,23 @@ config with its secrets. The script goes over stdin, so it stands in no argument
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from pyinfra.api import Host, StringCommand
 
+from clawfleet import backups
+from clawfleet.backups import Backups
 from clawfleet.plan import Trouble, quote
 from clawfleet.probe import ProbeError, parse
 from clawfleet.settings import Settings
 from clawfleet.snapshot import Snapshot
 
+Answer = TypeVar("Answer")
+
 _SCRIPT = Path(__file__).with_name("mac.sh").read_text(encoding="utf-8")
+_BACKUPS = Path(__file__).with_name("backups.sh").read_text(encoding="utf-8")
 TIMEOUT = 90
 """Seconds for the whole reading; each part that could hang has a shorter bound of its own."""
 
@@ -28,16 +35,32 @@ def read(host: Host, settings: Settings, gateway_port: int) -> Snapshot:
         "PREFIX": settings.homebrew_prefix or "",
         "AGENT": settings.agent,
     }
+
+    def parsed(output: str) -> Snapshot:
+        return parse(output, ollama_port=settings.ollama_port, gateway_port=gateway_port)
+
+    return ask(host, variables, _SCRIPT, parsed)
+
+
+def read_backups(host: Host, run: str | None) -> Backups:
+    """The backups of the newest run, or of all runs back to `run`. Trouble as for `read`."""
+    return ask(host, {"WANT": run or ""}, _BACKUPS, backups.parse)
+
+
+def ask(
+    host: Host, variables: Mapping[str, str], script: str, parsed: Callable[[str], Answer]
+) -> Answer:
+    """What a reading script says, by the function that understands it."""
     prelude = "".join(f"{name}={quote(value)}\n" for name, value in variables.items())
     ok, output = host.run_shell_command(
         StringCommand("sh -s"),
         print_output=False,
         print_input=False,
-        _stdin=prelude + _SCRIPT,
+        _stdin=prelude + script,
         _timeout=TIMEOUT,
     )
     try:
-        return parse(output.stdout, ollama_port=settings.ollama_port, gateway_port=gateway_port)
+        return parsed(output.stdout)
     except ProbeError as error:
         last = output.stderr.strip().splitlines()[-1:] or ["no message"]
         raise Trouble(

@@ -15,10 +15,12 @@ from pyinfra import host
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 from pyinfra.api.operation import PyinfraOperation
 
-from clawfleet import commit, gateway, redact, run
+from clawfleet import commit, gateway, ledger, ownership, redact, run
+from clawfleet.connection import is_lost
 from clawfleet.diff import color, unified
-from clawfleet.plan import FileChange, Step, Trouble
+from clawfleet.plan import FileChange, Step, Trouble, quote
 from clawfleet.report import at_the_end
+from clawfleet.snapshot import Snapshot
 
 P = ParamSpec("P")
 Commands = Generator[Any, None, None]
@@ -35,6 +37,7 @@ def mac_operation(function: Callable[P, Commands]) -> PyinfraOperation[P]:
             host.noop("this Mac was stopped before this step")
             return
         try:
+            _resume(mac)
             for command in function(*args, **kwargs):
                 if mac.executing:
                     mac.changed()
@@ -49,6 +52,22 @@ def mac_operation(function: Callable[P, Commands]) -> PyinfraOperation[P]:
             yield _failure()
 
     return operation()(guarded)
+
+
+def _resume(mac: run.MacRun) -> None:
+    """End the moves of a run that was cut off between them, so that none of them is half-done."""
+    if not mac.executing or mac.snapshot.unfinished in (None, mac.run) or mac.resumed:
+        return
+    mac.resumed = True
+    ok, output = shell(mac, commit.resume(mac.transaction, mac.port), 180)
+    mac.changed()
+    if not ok:
+        raise Trouble(
+            f"run {mac.transaction} was cut off, and can't be gone on from: "
+            f"{last_lines(mac, output, 1)}",
+            expected="exit code 0",
+            fix="run again; the files from before that run are in ~/.clawfleet/backups",
+        )
 
 
 def unexpected(error: Exception) -> Trouble:
@@ -70,23 +89,22 @@ def unexpected(error: Exception) -> Trouble:
 
 
 def recover(mac: run.MacRun) -> None:
-    """After a failure: this run's files back and the gateway started, where it was stopped."""
-    if not mac.stopped:
+    """After a failure in an open transaction: the files from before it back, gateway started."""
+    if not mac.open:
         return
-    mac.stopped = False
-    undo = commit.restore(mac.run) if mac.wrote else ""
+    mac.stopped = mac.cut = False
+    mac.changed()
     try:
-        ok, output = shell(mac, gateway.start_again(mac.port, undo), 180)
+        ok, output = shell(mac, gateway.start_again(mac.port, mac.transaction), 180)
     except Exception as error:
         mac.say(f"its gateway was not started again: {unexpected(error).found}", "red")
         return
+    for line in output.stdout.splitlines():
+        mac.say(mac.redacted(line))
     if ok:
-        back = "the files from before this run are back, and " if mac.wrote else ""
-        mac.say(f"{back}the gateway was started again")
-    elif mac.wrote:
-        mac.say(
-            f"the files from before this run are back; no gateway: {last_lines(mac, output, 1)}"
-        )
+        mac.say("the gateway was started again")
+    else:
+        mac.say(f"its gateway was not started again: {last_lines(mac, output, 1)}", "red")
 
 
 def _failure() -> FunctionCommand:
@@ -127,13 +145,15 @@ def announce(mac: run.MacRun, steps: Iterable[Step], files: Iterable[FileChange]
         return text.replace(f"{home}/", "~/") if home else text
 
     for change in files:
-        verb = "modify" if change.file.exists else "create"
+        verb = "remove" if change.gone else "modify" if change.file.exists else "create"
         mac.say(f"Will {verb} {short(change.path)}")
         if mac.state.config.DIFF:
             for reason in change.reasons:
                 mac.say(f"  because {reason}")
             before = None if change.file.content is None else _decode(change.file.content)
-            lines = unified(short(change.path), before, _decode(change.after), salt=run.salt())
+            after = None if change.gone else _decode(change.after)
+            path, known = short(change.path), mac.known_secrets
+            lines = unified(path, before, after, salt=run.salt(), known=known)
             for line in color(lines):
                 mac.say(f"  {line}")
     for step in steps:
@@ -146,9 +166,14 @@ def execute(step: Step) -> FunctionCommand:
     """A command that runs a step's script on the Mac."""
 
     def run_step(mac: run.MacRun) -> None:
-        ok, output = shell(mac, step.script, step.timeout)
+        script = step.script
+        if step.installs:
+            script = f"(\n{script}\n) || exit $?\n{installed(step.installs)}"
+        ok, output = shell(mac, script, step.timeout)
         if not ok:
-            *before, last = last_lines(mac, output).splitlines()
+            # The ends of three logs are in it.
+            *before, last = last_lines(mac, output, 40).splitlines()
+            mac.results["output"] = [*before, last]
             for line in before:
                 mac.say(line)
             raise Trouble(
@@ -160,27 +185,41 @@ def execute(step: Step) -> FunctionCommand:
     return call(run_step)
 
 
+def hand_over(mac: run.MacRun) -> None:
+    """From here on the gateway's own script looks after the gateway, also when it fails."""
+    mac.stopped = mac.cut = False
+
+
 def write(
-    files: list[FileChange], *, validate: str | None = None, restart_reasons: Iterable[str] = ()
+    files: list[FileChange],
+    *,
+    validate: str | None = None,
+    restart_reasons: Iterable[str] = (),
+    book: bool = True,
 ) -> FunctionCommand:
     """A command that puts files in place on the Mac: all of them or none.
 
     With `restart_reasons` the gateway reads them: it is stopped meanwhile, and whatever comes
-    next has to start it (the gateway's operation, or :func:`recover` when the Mac fails).
+    next has to start it (the gateway's operation, or :func:`recover` when the Mac fails). With
+    `book` the Mac's ledger says afterwards what was written.
     """
     reasons = list(restart_reasons)
 
     def commit_files(mac: run.MacRun) -> None:
-        port = mac.port if reasons else None
+        snapshot = mac.snapshot
         script = commit.script(
-            files, run=mac.run, validate=validate, restart_reasons=reasons, port=port
+            [*(ledger_change(snapshot, files) if book else ()), *files],
+            run=mac.transaction if reasons else mac.run,
+            validate=validate,
+            restart_reasons=reasons,
+            port=mac.port if reasons else None,
+            also=[file.path for file in snapshot.read_by_gateway] if reasons else (),
         )
         before, mac.stopped = mac.stopped, mac.stopped or bool(reasons)
         ok, output = shell(mac, script, 300)
         if not ok and commit.STOPPED not in output.stdout:
             mac.stopped = before
         if ok:
-            mac.wrote = mac.wrote or bool(reasons)
             return
         said = last_lines(mac, output)
         if "changed since it was read" in said:
@@ -198,6 +237,23 @@ def write(
     return call(commit_files)
 
 
+def ledger_change(snapshot: Snapshot, files: Iterable[FileChange]) -> list[FileChange]:
+    """The new content of the Mac's ledger once these files are written."""
+    before = snapshot.owned
+    after = ledger.dumps(ledger.record(ownership.read_ledger(before), files))
+    change = FileChange(before, after.encode())
+    return [] if change.same else [change]
+
+
+def installed(what: str) -> str:
+    """sh that writes down what clawfleet has installed on a Mac."""
+    folder = '"$HOME/.clawfleet"'
+    return (
+        f"umask 077; mkdir -p {folder} && chmod 700 {folder} && "
+        f"printf '%s\\n' {quote(what)} >> {folder}/installed\n"
+    )
+
+
 def shell(mac: run.MacRun, script: str, timeout: int) -> tuple[bool, Any]:
     """Run sh on the Mac, the script over stdin; its exit code as a bool, and its output."""
     # In braces, so that a link that is cut while the script is sent runs no part of it.
@@ -209,6 +265,8 @@ def shell(mac: run.MacRun, script: str, timeout: int) -> tuple[bool, Any]:
         _stdin=f"{{\n{script}\n}}\n",
         _timeout=timeout,
     )
+    if not ok and is_lost(mac.host):
+        raise EOFError("while a script ran")
     if mac.state.print_output:
         for line in output.output.splitlines():
             mac.say(mac.redacted(line))

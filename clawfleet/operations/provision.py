@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from pathlib import Path
 
 from pyinfra import host
 
-from clawfleet import commit, preflight, wish
+from clawfleet import commit, credentials, preflight, wish
 from clawfleet import environment as environment_plan
 from clawfleet import gateway as gateway_plan
 from clawfleet import homebrew as homebrew_plan
 from clawfleet import ollama as ollama_plan
 from clawfleet import openclaw as openclaw_plan
-from clawfleet.operations.mac import Commands, announce, call, execute, mac_operation, write
+from clawfleet.operations.mac import (
+    Commands,
+    announce,
+    call,
+    execute,
+    hand_over,
+    mac_operation,
+    write,
+)
 from clawfleet.operations.pull import pull
 from clawfleet.plan import Step, quote
-from clawfleet.run import MacRun, current
+from clawfleet.run import current
 
 _FOLDER = Path(__file__).parents[2] / "templates"
 
@@ -32,7 +41,8 @@ def can_be_provisioned() -> Commands:
         provision.can_be_provisioned(name="can be provisioned")
     """
     mac = current()
-    for note in preflight.check(mac.snapshot, mac.settings, mac.port, _templates()):
+    known = mac.secrets()
+    for note in preflight.check(mac.snapshot, mac.settings, mac.port, _templates(), known):
         mac.say(note)
     host.noop("nothing stands in the way")
     yield from ()
@@ -109,8 +119,18 @@ def openclaw() -> Commands:
 def config() -> Commands:
     """The four places in OpenClaw's two files, merged into what the user has there."""
     mac = current()
-    files = wish.plan(mac.snapshot, mac.settings, _templates(), lambda: secrets.token_hex(24))
-    steps = wish.folder(mac.snapshot)
+    keys = credentials.plan(mac.snapshot, mac.settings, mac.secrets())
+    wanted = wish.plan(
+        mac.snapshot,
+        mac.settings,
+        _templates(),
+        lambda: secrets.token_hex(24),
+        keys,
+        asked=mac.asked,
+    )
+    files, steps = wanted.files, wish.folder(mac.snapshot)
+    for note in wanted.notes:
+        mac.say(note, "yellow")
     if not files and not steps:
         host.noop("OpenClaw's files say what they should")
         return
@@ -121,7 +141,11 @@ def config() -> Commands:
         yield execute(step)
     if not files:
         return
-    yield write(files, validate=_validator(mac), restart_reasons=reasons)
+    yield write(
+        files,
+        validate=openclaw_plan.validation(mac.snapshot, mac.settings, keys.variables),
+        restart_reasons=reasons,
+    )
 
 
 @mac_operation
@@ -142,7 +166,8 @@ def environment() -> Commands:
     if plan.files:
         yield write(list(plan.files), restart_reasons=reasons)
     for step in plan.steps:
-        yield execute(_with_stamp(step, reasons[0]))
+        kept = replace(step, script=commit.head(mac.transaction, "gateway") + step.script)
+        yield execute(_with_stamp(kept, reasons[0]))
 
 
 @mac_operation
@@ -155,16 +180,11 @@ def gateway() -> Commands:
         return
     if decision.action == "none":
         decision = gateway_plan.Decision("restart", ("its sessions shall be forgotten",))
-    undo = commit.restore(mac.run) if mac.wrote else ""
-    step = gateway_plan.step(mac.snapshot, mac.settings, mac.port, decision, undo=undo)
+    step = gateway_plan.step(mac.snapshot, mac.settings, mac.port, decision, run=mac.transaction)
     announce(mac, [step], ())
     # From here on the script itself looks after the gateway, also when it fails.
-    yield call(_gateway_is_the_scripts)
+    yield call(hand_over)
     yield execute(step)
-
-
-def _gateway_is_the_scripts(mac: MacRun) -> None:
-    mac.stopped = False
 
 
 def _templates() -> dict[str, str]:
@@ -177,18 +197,4 @@ def _with_stamp(step: Step, reason: str) -> Step:
         f'umask 077; mkdir -p "$HOME/.clawfleet" && chmod 700 "$HOME/.clawfleet" && '
         f'printf "%s\\n" {quote(reason)} >> "$HOME/.clawfleet/restart-needed" || exit 1\n'
     )
-    return Step(step.title, step.reason, stamp + step.script, step.fix, step.timeout, step.show)
-
-
-def _validator(mac: MacRun) -> str | None:
-    """sh that lets the installed OpenClaw check the file in $CANDIDATE; None where none is."""
-    if not mac.snapshot.openclaw_bin:
-        return None
-    caps = openclaw_plan.can(mac.snapshot, mac.settings)
-    words = " ".join(quote(word) for word in caps.validate_command)
-    clean = openclaw_plan.clean(mac.snapshot, mac.settings)
-    return (
-        f"( {clean}OPENCLAW_CONFIG_PATH=$CANDIDATE; export OPENCLAW_CONFIG_PATH\n"
-        f'out=$(openclaw {words} </dev/null 2>&1) || {{ echo "OpenClaw refuses the new config:" '
-        f'"$out" >&2; exit 1; }} )'
-    )
+    return replace(step, script=stamp + step.script)

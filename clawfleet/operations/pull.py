@@ -10,7 +10,7 @@ import httpx
 from pyinfra.api import FunctionCommand
 
 from clawfleet.connection import client
-from clawfleet.operations.mac import call
+from clawfleet.operations.mac import call, installed, shell
 from clawfleet.plan import Trouble
 from clawfleet.pulls import STALL, TRIES, Progress, PullError, explain
 from clawfleet.run import MacRun
@@ -41,6 +41,7 @@ def _pull(model: str, mac: MacRun) -> None:
             mac.say(f"{model}: {message}; next try in {pause:.0f} s, it resumes", "yellow")
             time.sleep(pause)
         else:
+            shell(mac, installed(f"model {model}"), 30)
             return
 
 

@@ -1,8 +1,9 @@
 # Brings the gateway to where it should be and waits until it is well; exit code 0 only then.
 # Set in front of it by the caller: PORT TIMEOUT SETTLE, and the functions probe (HTTP), reset
-# and forget (sessions in a file, in a database), begin (install or again), undo (puts this run's
-# files back; fails when there are none).
-# Needs launchd.sh in front of it too.
+# and forget (sessions in a file, in a database), begin (install, again, or nothing for a gateway that
+# shall go), written (the files that begin writes; each call is "this FILE NAME"), undo (restore.sh);
+# AFTER is what has to succeed then: well, or : for a gateway that shall go.
+# Needs launchd.sh and commit.sh in front of it too.
 openclaw_gateway() {
   out=$(openclaw gateway "$@" </dev/null 2>&1) || { why="$out"; return 1; }
   loaded || again
@@ -38,28 +39,50 @@ logs() {
     [ -s "$f" ] && { say "-- last lines of $f"; tail -8 "$f" | cut -c1-240 >&2; }
   done
 }
-saved=
-mkdir -p "$HOME/.clawfleet" && chmod 700 "$HOME/.clawfleet"
-[ -f "$P" ] && saved=$(mktemp "$HOME/.clawfleet/plist.XXXXXX") && cp -p "$P" "$saved"
-trap '[ -n "$saved" ] && rm -f "$saved"' EXIT
+this() { keep "$1" "$2"; due "$2"; }
+finished() { rm -f "$HOME/.clawfleet/unfinished" "$@"; }
 ok=no
-stop && reset && begin && well && forget && ok=yes
-if [ $ok = yes ]; then rm -f "$HOME/.clawfleet/restart-needed"; exit 0; fi
+# A restart that changes no file leaves no backup behind.
+trap 'rmdir "$B" "$BACKUPS/$RUN" 2>/dev/null' EXIT
+written
+unfinished
+start() {
+  begin; r=$?
+  this() { [ ! -e "$1" ] || cp -p "$1" "$B/$2.after"; }
+  written
+  return $r
+}
+stop && reset && start && $AFTER && forget && ok=yes
+if [ $ok = yes ]; then
+  # By this run, or by the one that was cut off and left its backup to this one.
+  if [ -f "$P" ] && grep -Fxq "no	LaunchAgents-$L.plist	$P" "$B/list" 2>/dev/null; then
+    echo gateway >> "$HOME/.clawfleet/installed"
+  fi
+  I=$HOME/.clawfleet/installed
+  [ -f "$P" ] || { grep -vx gateway "$I" > "$I.new"; mv -f "$I.new" "$I"; } 2>/dev/null
+  finished "$HOME/.clawfleet/restart-needed"
+  exit 0
+fi
 first=$why
 logs
-# `install --force` may have written another plist; undo may have an even older one to put back
-stop && [ -n "$saved" ] && cp -p "$saved" "$P"
-if undo; then
-  say "the files from before this run are back"
-  if [ -n "$saved" ]; then
-    again && well && rm -f "$HOME/.clawfleet/restart-needed" && say "and the gateway runs with them"
-  else
-    rm -f "$P" "$HOME/.clawfleet/restart-needed"
+stop
+undo; r=$?
+case $r in
+0) say "the files from before this run are back"
+  # With the port that it had: this run may have given it another one.
+  o=$(tr -d '\n' < "$P" 2>/dev/null | sed -n 's/.*>--port<[^0-9]*\([0-9]*\)<.*/\1/p')
+  PORT=${o:-$PORT}
+  if [ ! -f "$P" ]; then
+    finished "$HOME/.clawfleet/restart-needed"
     say "there was no gateway before, and there is none now"
-  fi
-elif [ -f "$P" ]; then
+  elif again && well; then
+    finished "$HOME/.clawfleet/restart-needed"
+    say "and the gateway runs with them"
+  fi;;
+3) finished
   # It may only be slow: launchd goes on trying, as it did before this run.
-  loaded || again
-fi
+  [ ! -f "$P" ] || loaded || again;;
+*) say "not everything from before this run could be put back; it is in $B";;
+esac
 say "$first"
 exit 1

@@ -1,21 +1,11 @@
-# Takes variables out of the GUI domain's environment, from a job that runs inside it.
+# Takes variables out of the GUI domain's environment; what they held goes into this run's backup.
 # Set in front of it by the caller: NAMES (joined by |) and WORDS (the names as plist strings).
-set -u
-umask 077
-D=gui/$(id -u); L=ai.clawfleet.unset-proxies
-d=$(mktemp -d "${TMPDIR:-/tmp}/clawfleet.XXXXXX") || exit 1
-trap 'launchctl bootout "$D/$L" >/dev/null 2>&1; rm -rf "$d"' EXIT
-cat > "$d/$L.plist" <<END
-<?xml version="1.0" encoding="UTF-8"?>
-<!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
-<plist version="1.0"><dict><key>Label</key><string>$L</string><key>RunAtLoad</key><true/>
-<key>ProgramArguments</key><array><string>$(command -v launchctl)</string><string>unsetenv</string>
-$WORDS</array></dict></plist>
-END
-chmod 644 "$d/$L.plist"
-launchctl bootout "$D/$L" >/dev/null 2>&1
-i=0; until launchctl bootstrap "$D" "$d/$L.plist" 2>"$d/error"; do
-  i=$((i+1)); [ $i -ge 40 ] && { cat "$d/error" >&2; exit 1; }; sleep 0.25; done
-i=0; while launchctl print "$D" | grep -E "^		($NAMES) => " >/dev/null; do
+# Needs commit.sh and domain.sh in front of it too.
+found() { launchctl print "$D" | sed -nE "s/^		($NAMES) => (.*)/\1=\2/p"; }
+found | while IFS= read -r l; do
+  grep -q "^${l%%=*}=" "$B/domain" 2>/dev/null || printf '%s\n' "$l" >> "$B/domain"; done
+unfinished
+in_domain unsetenv "$WORDS" || exit 1
+i=0; while [ -n "$(found)" ]; do
   i=$((i+1)); [ $i -ge 40 ] && { echo "still set in $D after 10 s: $NAMES" >&2; exit 1; }
   sleep 0.25; done

@@ -96,7 +96,8 @@ def interrupted(lab: Lab, *arguments: str, at: str, reports: Path) -> Done:
 
 
 def tree(mac: Mac) -> dict[str, str]:
-    """Every file of the Mac's user that a deploy could change: path -> mode and hash.
+    """Every file of the Mac's user that a deploy could change: path -> hash (none of a folder) and
+    mode.
 
     What changes by itself while a gateway runs is left out: logs, caches, databases.
     """
@@ -106,8 +107,11 @@ def tree(mac: Mac) -> dict[str, str]:
         f'cd "$HOME" && find . -type f {hashed} {listed} -exec shasum -a 256 {{}} + 2>/dev/null; '
         f'find . {listed} -exec stat -f "%Lp %N" {{}} + 2>/dev/null | sort'
     )
-    lines = mac.exec(script, check=True).stdout.decode().splitlines()
-    return {line.split(None, 1)[1]: line.split(None, 1)[0] for line in lines if " " in line}
+    found: dict[str, str] = {}
+    for line in mac.exec(script, check=True).stdout.decode().splitlines():
+        what, _, path = line.partition(" ")
+        found[path.strip()] = f"{found.get(path.strip(), '')} {what}"
+    return found
 
 
 def owned(found: dict[str, str]) -> dict[str, str]:
@@ -118,6 +122,15 @@ def owned(found: dict[str, str]) -> dict[str, str]:
         path: what
         for path, what in found.items()
         if not path.startswith("./.openclaw/") or path.rpartition("/")[2] in ours
+    }
+
+
+def own_files(found: dict[str, str]) -> dict[str, str]:
+    """Files, not folders, that a deploy could write, without what says what it did."""
+    return {
+        path: what
+        for path, what in owned(found).items()
+        if not path.startswith("./.clawfleet") and len(what.split()) == 2
     }
 
 

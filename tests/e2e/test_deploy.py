@@ -11,7 +11,7 @@ import pytest
 
 from clawfleet import json5
 from tests.e2e.conftest import need_openclaw
-from tests.e2e.deploys import Done, home, owned, pyinfra, report, tree
+from tests.e2e.deploys import Done, home, own_files, owned, pyinfra, report, tree
 from tests.lab.lab import Lab
 from tests.lab.profiles import TOKEN, apply, rich_config
 
@@ -131,7 +131,9 @@ def test_files_are_private_and_backed_up(story: Story) -> None:
         modes = mac.exec('stat -f "%Lp" ~/.openclaw/openclaw.json ~/.openclaw ~/.clawfleet').stdout
         assert modes.split() == [b"600", b"700", b"700"], name
     mac = story.lab.macs["mac2"]
-    kept = mac.exec("cat ~/.clawfleet/backups/*/openclaw-openclaw.json", check=True).stdout.decode()
+    kept = mac.exec(
+        "cat ~/.clawfleet/backups/*/gateway/openclaw-openclaw.json", check=True
+    ).stdout.decode()
     assert kept == rich_config(story.version, mac.spec)
 
 
@@ -167,3 +169,43 @@ def test_report_names_the_run(story: Story) -> None:
     assert newest["pyinfra"].startswith("3.")
     about = newest["macs"]["mac1"]["about"]
     assert (about["openclaw"], about["chip"]) == (story.version, "Apple M2 Pro")
+
+
+def test_remove_gives_everybody_their_own_back(story: Story) -> None:
+    """The last in this file: it ends the story."""
+    ours = (*("--data", f"openclaw_version={story.version}"), "--data", "verify=off")
+    mac2 = story.lab.macs["mac2"]
+    deployed = home(mac2, ".openclaw/openclaw.json")
+    dry = pyinfra(
+        story.lab, "--dry", "--diff", *ours, task="tasks/remove.py", reports=story.reports
+    )
+    assert dry.code == 0, dry.log
+    assert "[mac2]   --- ~/.openclaw/openclaw.json" in dry.log
+    assert "Will remove ~/.openclaw/openclaw.json" in dry.log
+    assert home(mac2, ".openclaw/openclaw.json") == deployed
+    done = pyinfra(story.lab, "-y", "--json", *ours, task="tasks/remove.py", reports=story.reports)
+    assert done.code == 0, done.log
+    # The rich Mac's own files are its own again, byte by byte, and its gateway runs with them.
+    assert own_files(tree(mac2)) == own_files(story.before["mac2"])
+    url = f"http://127.0.0.1:{mac2.spec.gateway_port}/"
+    status = mac2.exec(f"curl -s --noproxy '*' -o /dev/null -w '%{{http_code}}' {url}").stdout
+    assert status == b"200"
+    for name in ("mac1", "mac3"):
+        left = story.lab.macs[name].exec(
+            "ls ~/.openclaw/openclaw.json ~/.openclaw/agents/main/agent/auth-profiles.json "
+            "~/Library/LaunchAgents/ai.openclaw.gateway.plist ~/.clawfleet/owned.json"
+        )
+        assert left.stdout == b"", name
+        job = story.lab.macs[name].exec("launchctl print gui/$(id -u)/ai.openclaw.gateway")
+        assert job.returncode == 113, name
+    # What was installed stays, unless it is asked for.
+    assert "stays installed" in done.log
+    assert (
+        b"gpt-oss"
+        in story.lab.macs["mac1"]
+        .exec(f"{story.lab.macs['mac1'].spec.homebrew_prefix}/bin/ollama list")
+        .stdout
+    )
+    again = pyinfra(story.lab, "-y", "--json", *ours, task="tasks/remove.py", reports=story.reports)
+    assert again.code == 0, again.log
+    assert again.changed() == []

@@ -102,7 +102,8 @@ def test_sessions_are_reset_only_when_asked(small_lab: Lab, mac: Mac, reports: P
     )
     assert asked.code == 0, asked.log
     assert mac.read(path) == b"{}"
-    assert b"sessionId" in mac.exec(f"cat {path}.clawfleet-*").stdout
+    kept = "~/.clawfleet/backups/*/gateway/sessions-sessions.json"
+    assert b"sessionId" in mac.exec(f"cat {kept}").stdout
 
 
 def test_ctrl_c_leaves_no_gateway_stopped(small_lab: Lab, mac: Mac, reports: Path) -> None:

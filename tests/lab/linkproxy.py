@@ -19,6 +19,7 @@ class Proxy:
         self.bytes_in = 0
         self.bytes_out = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ends: set[asyncio.StreamWriter] = set()
         self._joined = asyncio.Event()
         self._joined.set()
 
@@ -32,6 +33,11 @@ class Proxy:
             self._joined.clear()
         else:
             self._joined.set()
+
+    def drop(self) -> None:
+        """Break every connection that is open now."""
+        for end in self._ends:
+            end.transport.abort()
 
     async def listen(self, port: int, target: int) -> None:
         """Return when the public port accepts connections."""
@@ -54,10 +60,14 @@ class Proxy:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", target)
         for end in (writer, far_writer):
             end.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await asyncio.gather(
-            self._pump(reader, far_writer, inwards=True),
-            self._pump(far_reader, writer, inwards=False),
-        )
+        self._ends |= {writer, far_writer}
+        try:
+            await asyncio.gather(
+                self._pump(reader, far_writer, inwards=True),
+                self._pump(far_reader, writer, inwards=False),
+            )
+        finally:
+            self._ends -= {writer, far_writer}
 
     async def _pump(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, inwards: bool

@@ -97,6 +97,12 @@ class Machine:
         socket = f"{self.spec.state}/launchd.sock"
         simulated.wait_for(lambda: os.path.exists(socket), "launchd's stand-in")
 
+    def drop(self) -> None:
+        """Break every connection, and end what runs for it, without a word."""
+        self.proxy.drop()
+        for group in self.running:
+            processes.kill_group(group, signal.SIGKILL)
+
     async def _session(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
         self.sessions += 1
         environment = account.environment(self.spec) | {
@@ -166,6 +172,8 @@ def _control(machines: list[Machine]) -> Callable[..., Any]:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         wish = json.loads(await reader.readline())
         for machine in machines:
+            if wish.get("drop") == machine.spec.name:
+                machine.drop()
             if wish.get("mac") in (machine.spec.name, "all"):
                 machine.proxy.change(**wish["set"])
         counted = {

@@ -140,7 +140,7 @@ def healthy(version: str = NEW, **wished: Any) -> Snapshot:
     """A Mac on which a deploy with these settings has nothing to do."""
     snapshot = equipped(version)
     chosen = settings(**wished)
-    for change in wish.plan(snapshot, chosen, TEMPLATES, lambda: TOKEN):
+    for change in wish.plan(snapshot, chosen, TEMPLATES, lambda: TOKEN).files:
         written = file(change.path, change.after, mode=change.mode)
         name = "config" if change.path == snapshot.config.path else "auth"
         snapshot = with_file(snapshot, name, written)

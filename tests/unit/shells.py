@@ -10,6 +10,26 @@ from pathlib import Path
 
 import pytest
 
+HOSTILE_NAMES = [
+    "two  blanks ",
+    "it's",
+    'say "hi"',
+    "$(touch pwned)",
+    "`touch pwned`",
+    "$HOME",
+    "-rf",
+    "; touch pwned;",
+    "back\\slash\\",
+    "*?[a]",
+    "%s%n",
+    "名🦞é",
+    "!bang",
+    "a&b|c>pwned",
+    "line\nbreak",
+    "tab\tstop",
+]
+"""Names of folders that a careless script would run, split or take for an option."""
+
 SHELLS = [pytest.param(("dash",), id="dash"), pytest.param(("bash", "--posix"), id="bash")]
 
 
@@ -44,6 +64,7 @@ def run(
         capture_output=True,
         text=True,
         check=False,
+        timeout=300,  # a script that waits for something that never comes
     )
     if check:
         assert done.returncode == 0, done.stderr

@@ -48,6 +48,7 @@ def observed(found: dict[str, Any]) -> dict[str, object]:
         "validate_command": tuple(found["validation"]["command"]),
         "config_patch": found["commands"]["config patch"],
         "strict_json": found["commands"]["config set --strict-json"],
+        "secret_references": accepts["apiKey: secret reference"],
         "node": found["engines"],
         "service_env": agent["environment"],
         "token_in_plist": agent["token in plist"],

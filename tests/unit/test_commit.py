@@ -96,14 +96,16 @@ def test_the_backup_holds_what_was_there(shell: Shell, home: Path) -> None:
     config, auth = home / ".openclaw" / "openclaw.json", home / ".openclaw" / "new.json"
     changes = [change(there(config, "old", 0o640), "new"), change(absent(auth), "{}")]
     run(shell, script(changes), home, check=True)
-    folder = backups(home) / RUN
-    assert mode(home / ".clawfleet") == mode(backups(home)) == mode(folder) == "700"
+    folder = backups(home) / RUN / "gateway"
+    assert {mode(path) for path in (home / ".clawfleet", *folder.parents[:2], folder)} == {"700"}
     assert (folder / "openclaw-openclaw.json").read_text() == "old"
-    assert (folder / "gateway").read_text().splitlines() == [
+    assert (folder / "openclaw-openclaw.json.after").read_text() == "new"
+    assert (folder / "openclaw-new.json.after").read_text() == "{}"
+    assert (folder / "list").read_text().splitlines() == [
         f"yes\topenclaw-openclaw.json\t{config}",
         f"no\topenclaw-new.json\t{auth}",
     ]
-    assert mode(folder / "gateway") == "600"
+    assert mode(folder / "list") == "600"
 
 
 def test_a_second_commit_of_a_run_keeps_the_state_before_the_run(home: Path) -> None:
@@ -136,7 +138,7 @@ def test_restoring_says_when_it_fails(home: Path) -> None:
     config, other = home / ".openclaw" / "openclaw.json", home / ".openclaw" / "b.json"
     changes = [change(there(config, "old"), "new"), change(there(other, "old"), "new")]
     run(DASH, script(changes), home, check=True)
-    (backups(home) / RUN / "openclaw-openclaw.json").unlink()
+    (backups(home) / RUN / "gateway" / "openclaw-openclaw.json").unlink()
     done = run(DASH, commit.restore(RUN), home)
     assert done.returncode == 1
     assert config.read_text() == "new"
@@ -144,7 +146,8 @@ def test_restoring_says_when_it_fails(home: Path) -> None:
 
 
 def test_a_run_without_a_backup_has_nothing_to_restore(home: Path) -> None:
-    run(DASH, commit.restore("20261123-000000-0000"), home, check=True)
+    done = run(DASH, commit.restore("20261123-000000-0000"), home)
+    assert done.returncode == commit.NOTHING_TO_RESTORE
 
 
 @pytest.mark.parametrize("index", [0, 1])
@@ -348,6 +351,82 @@ def test_files_that_the_gateway_does_not_read_are_kept_apart(home: Path) -> None
     run(DASH, script([change(there(env, "A=1"), "A=2")], port=None), home, check=True)
     assert not (home / "launchctl").exists()
     run(DASH, script([change(there(config, "old"), "new")]), home, check=True)
-    assert (backups(home) / RUN / "services-ollama.env").read_text() == "A=1"
+    assert (backups(home) / RUN / "other" / "services-ollama.env").read_text() == "A=1"
     run(DASH, commit.restore(RUN), home, check=True)
     assert (env.read_text(), config.read_text()) == ("A=2", "old")
+
+
+def unfinished(home: Path) -> str | None:
+    path = home / ".clawfleet" / "unfinished"
+    return path.read_text() if path.exists() else None
+
+
+def test_the_next_run_can_see_that_one_was_cut_off(home: Path) -> None:
+    config = home / ".openclaw" / "openclaw.json"
+    old = there(config, "old")
+    assert run(DASH, script([change(old, "new")], validate="false"), home).returncode == 65
+    assert unfinished(home) is None
+    # Before the gateway is stopped, so that whoever finds it stopped knows why.
+    seen = {"launchctl": 'cat "$HOME/.clawfleet/unfinished" >> "$HOME/seen"; exit 3'}
+    run(DASH, script([change(old, "new")]), home, commands=seen, check=True)
+    assert (home / "seen").read_text().startswith(RUN)
+    assert unfinished(home) == f"{RUN}\n"
+
+
+def test_files_that_the_gateway_does_not_read_open_no_transaction(home: Path) -> None:
+    run(DASH, script([change(absent(home / "x"), "1")], port=None), home, check=True)
+    assert unfinished(home) is None
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_file_can_be_taken_away_and_comes_back(shell: Shell, home: Path) -> None:
+    config = home / ".openclaw" / "openclaw.json"
+    gone = change(there(config, "old", 0o640), "", gone=True)
+    run(shell, script([gone]), home, check=True)
+    assert not config.exists()
+    run(shell, commit.restore(RUN), home, check=True)
+    assert (config.read_text(), mode(config)) == ("old", "640")
+
+
+def test_a_writer_in_the_last_window_is_not_undone_by_a_restore(home: Path) -> None:
+    """The compare fails after the copies were made: those are not what has to come back."""
+    config = home / ".openclaw" / "openclaw.json"
+    old = there(config, "old")
+    writes = {"launchctl": 'printf theirs > "$HOME/.openclaw/openclaw.json"; exit 3'}
+    done = run(DASH, script([change(old, "new")]), home, commands=writes)
+    assert done.returncode == commit.CHANGED_MEANWHILE
+    assert run(DASH, commit.restore(RUN), home).returncode == commit.NOTHING_TO_RESTORE
+    assert config.read_text() == "theirs"
+
+
+def test_what_somebody_wrote_after_us_is_kept_when_the_old_file_returns(home: Path) -> None:
+    config = home / ".openclaw" / "openclaw.json"
+    run(DASH, script([change(there(config, "old"), "new")]), home, check=True)
+    config.write_text("new, and theirs")
+    done = run(DASH, commit.restore(RUN), home, check=True)
+    assert config.read_text() == "old"
+    since = backups(home) / RUN / "gateway" / "openclaw-openclaw.json.since"
+    assert since.read_text() == "new, and theirs"
+    assert str(since) in done.stderr
+
+
+def test_other_files_of_the_gateway_are_copied_too(home: Path) -> None:
+    config, env = home / ".openclaw" / "openclaw.json", home / ".openclaw" / ".env"
+    there(env, "A=1")
+    text = script([change(there(config, "old"), "new")], also=[str(env), str(home / "none")])
+    run(DASH, text, home, check=True)
+    assert (backups(home) / RUN / "gateway" / "openclaw-env").read_text() == "A=1"
+    env.write_text("A=2")
+    run(DASH, commit.restore(RUN), home, check=True)
+    assert env.read_text() == "A=2"
+
+
+def test_a_link_at_the_temporary_name_is_not_followed(home: Path) -> None:
+    config = home / ".openclaw" / "openclaw.json"
+    old = there(config, "old")
+    target = there(home / "target", "theirs")
+    (home / ".openclaw" / f"openclaw.json.clawfleet-{RUN}").symlink_to(target.path)
+    run(DASH, script([change(old, "new")]), home, check=True)
+    assert (home / "target").read_text() == "theirs"
+    assert config.read_text() == "new"
+    assert not config.is_symlink()

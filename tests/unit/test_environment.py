@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from clawfleet import environment
+from clawfleet import commit, environment
 from clawfleet.plan import Trouble
 from clawfleet.snapshot import PROXY_VARIABLES, Listener, Snapshot
 from tests.unit.factory import HOME, file, healthy, plist, settings, trouble_is_useful, with_file
@@ -147,7 +147,11 @@ bootstrap)
     echo $((n-1)) > "$HOME/busy"; echo "Bootstrap failed: 5: Input/output error" >&2; exit 5
   fi
   cp "$3" "$HOME/agent.plist"; [ -e "$HOME/deaf" ] || : > "$HOME/domain";;
-print) cat "$HOME/domain";;
+print)
+  case $2 in
+  */ai.clawfleet.domain) printf '\tlast exit code = 0\n';;
+  *) cat "$HOME/domain";;
+  esac;;
 bootout) exit 3;;
 esac"""
 
@@ -160,7 +164,7 @@ def unset(home: Path) -> str:
     (step,) = environment.plan(
         replace(healthy(), gui_environment={"http_proxy": "x"}), settings()
     ).steps
-    return step.script
+    return commit.head("r", "gateway") + step.script
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -178,8 +182,37 @@ def test_a_job_inside_the_domain_unsets(shell: tuple[str, ...], tmp_path: Path) 
     assert job["RunAtLoad"] is True
     calls = (home / "calls").read_text().splitlines()
     assert sum(" bootstrap " in call for call in calls) == 4
-    assert calls[-1].startswith("launchctl bootout gui/")
+    last = [call for call in calls if " print " not in call][-1]
+    assert last.startswith("launchctl bootout gui/")
     assert not list(tmp_path.glob("clawfleet.*"))
+    kept = home / ".clawfleet" / "backups" / "r" / "gateway" / "domain"
+    assert kept.read_text() == "http_proxy=http://p\n"
+    assert (home / ".clawfleet" / "unfinished").read_text() == "r\n"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_run_that_failed_sets_them_again(shell: tuple[str, ...], tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    run(shell, unset(home), home, commands={"launchctl": LAUNCHCTL, "sleep": ":"}, check=True)
+    kept = home / ".clawfleet" / "backups" / "r" / "gateway" / "domain"
+    kept.write_text("http_proxy=http://p:1/?a=b&c<d\nhttps_proxy=http://me:5ecret@p\n")
+    back = f'say() {{ echo "$*" >&2; }}\n{commit.restore("r")}'
+    done = run(shell, back, home, commands={"launchctl": LAUNCHCTL, "sleep": ":"}, check=True)
+    job = plistlib.loads((home / "agent.plist").read_bytes())
+    assert job["ProgramArguments"][1:] == ["setenv", "http_proxy", "http://p:1/?a=b&c<d"]
+    assert "https_proxy of gui/" in done.stderr
+    assert "5ecret" not in done.stderr
+    assert "5ecret" not in (home / "calls").read_text()
+
+
+def test_a_rollback_sets_them_again_but_for_passwords() -> None:
+    lines = ["http_proxy=http://p:1", "no_proxy=a,b", "https_proxy=http://me:5ecret@p"]
+    snapshot = replace(healthy(), gui_environment={"no_proxy": "a,b"})
+    (step,) = environment.set_again(snapshot, lines)
+    assert "<string>http_proxy</string><string>http://p:1</string>" in step.script
+    assert "no_proxy" not in step.script
+    assert "5ecret" not in step.script
+    assert environment.set_again(snapshot, ["no_proxy=a,b"]) == []
 
 
 @pytest.mark.parametrize("shell", SHELLS)

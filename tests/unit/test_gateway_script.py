@@ -15,11 +15,13 @@ import pytest
 
 from clawfleet import gateway
 from clawfleet.gateway import Decision
-from tests.unit.factory import NEW, OLD, healthy, settings
+from tests.unit.factory import NEW, OLD, file, healthy, settings
 from tests.unit.shells import SHELLS, run
 
 Shell = tuple[str, ...]
 DASH = ("dash",)
+RUN = "20261123-153000-1a2b"
+AGENT = "Library/LaunchAgents/ai.openclaw.gateway.plist"
 
 
 COMMANDS = {
@@ -81,11 +83,30 @@ def home(tmp_path: Path) -> Path:
     return folder
 
 
-def script(action: str, *, undo: str = "", version: str = NEW, **wished: Any) -> str:
-    snapshot = replace(healthy(version), openclaw_bin=None, nodes=())
+def script(home: Path, action: str, *, version: str = NEW, **wished: Any) -> str:
+    snapshot = replace(
+        healthy(version),
+        home=str(home),
+        openclaw_bin=None,
+        nodes=(),
+        plist=file(str(home / AGENT), "<plist>old</plist>"),
+        service_env=file(str(home / ".openclaw" / "service-env" / "ai.openclaw.gateway.env")),
+    )
     decision = Decision(action, ("because",))  # type: ignore[arg-type]
     wished = {"gateway_start_timeout": 8, "gateway_settle": 2} | wished
-    return gateway.step(snapshot, settings(**wished), 18789, decision, undo=undo).script
+    return gateway.step(snapshot, settings(**wished), 18789, decision, run=RUN).script
+
+
+def change_config(home: Path, *, new: bool = False) -> None:
+    """This run has put a bad openclaw.json in the place of a good one, or of none."""
+    folder = home / ".clawfleet" / "backups" / RUN / "gateway"
+    folder.mkdir(parents=True)
+    name, path = "openclaw-openclaw.json", home / ".openclaw" / "openclaw.json"
+    if not new:
+        path.replace(folder / name)
+    path.write_text("BAD")
+    (folder / "list").write_text(f"{'no' if new else 'yes'}\t{name}\t{path}\n")
+    (folder / f"{name}.due").touch()
 
 
 def calls(home: Path, word: str) -> list[str]:
@@ -102,7 +123,7 @@ def cleaned(home: Path) -> bool:
 def test_a_restart_reads_the_plist_anew_and_waits(shell: Shell, home: Path, version: str) -> None:
     (home / "slow").touch()
     (home / "busy").write_text("3")
-    done = run(shell, script("restart", version=version), home, commands=COMMANDS, check=True)
+    done = run(shell, script(home, "restart", version=version), home, commands=COMMANDS, check=True)
     assert "pid 901 is well on port 18789" in done.stdout
     assert [call.split()[0] for call in calls(home, "boot")] == ["bootout", *["bootstrap"] * 4]
     assert calls(home, "enable")
@@ -114,7 +135,7 @@ def test_a_restart_reads_the_plist_anew_and_waits(shell: Shell, home: Path, vers
     ("action", "words"), [("install", "install"), ("reinstall", "install --force")]
 )
 def test_an_install(home: Path, action: str, words: str) -> None:
-    run(DASH, script(action), home, commands=COMMANDS, check=True)
+    run(DASH, script(home, action), home, commands=COMMANDS, check=True)
     assert calls(home, "openclaw gateway") == [f"openclaw gateway {words}"]
     assert (home / "loaded").read_text() == "<plist>new</plist>\n"
 
@@ -130,7 +151,7 @@ def test_one_that_does_not_come_up_is_told(home: Path, fault: str, said: str) ->
     (home / fault).touch()
     (home / ".openclaw" / "logs").mkdir()
     (home / ".openclaw" / "logs" / "gateway.err.log").write_text("EADDRINUSE\n")
-    done = run(DASH, script("restart"), home, commands=COMMANDS)
+    done = run(DASH, script(home, "restart"), home, commands=COMMANDS)
     assert done.returncode == 1
     assert said in done.stderr
     assert "EADDRINUSE" in done.stderr
@@ -140,45 +161,73 @@ def test_one_that_does_not_come_up_is_told(home: Path, fault: str, said: str) ->
 
 def test_one_that_is_only_slow_stays_loaded(home: Path) -> None:
     (home / "deaf").touch()
-    done = run(DASH, script("restart"), home, commands=COMMANDS)
+    done = run(DASH, script(home, "restart"), home, commands=COMMANDS)
     assert done.returncode == 1
     assert (home / "loaded").exists()
-
-
-BACK = 'printf GOOD > "$HOME/.openclaw/openclaw.json"; exit 0'
 
 
 @pytest.mark.parametrize("action", ["restart", "reinstall"])
 def test_a_config_that_keeps_it_from_starting_is_undone(home: Path, action: str) -> None:
     (home / "ill").touch()
-    (home / ".openclaw" / "openclaw.json").write_text("BAD")
-    done = run(DASH, script(action, undo=BACK), home, commands=COMMANDS)
+    change_config(home)
+    done = run(DASH, script(home, action), home, commands=COMMANDS)
     assert done.returncode == 1
     assert '"ok": false' in done.stderr
     assert "the gateway runs with them" in done.stderr
     assert (home / ".openclaw" / "openclaw.json").read_text() == "GOOD"
-    agent = home / "Library" / "LaunchAgents" / "ai.openclaw.gateway.plist"
-    assert agent.read_text() == (home / "loaded").read_text() == "<plist>old</plist>"
+    assert (home / AGENT).read_text() == (home / "loaded").read_text() == "<plist>old</plist>"
     assert not (home / ".clawfleet" / "restart-needed").exists()
+    assert not (home / ".clawfleet" / "unfinished").exists()
     assert cleaned(home)
 
 
 def test_a_first_install_that_fails_leaves_no_gateway(home: Path) -> None:
-    agent = home / "Library" / "LaunchAgents" / "ai.openclaw.gateway.plist"
-    for path in (agent, home / "loaded", home / "listens"):
+    for path in (home / AGENT, home / "loaded", home / "listens"):
         path.unlink()
     (home / "ill").touch()
-    (home / ".openclaw" / "openclaw.json").write_text("BAD")
-    done = run(DASH, script("install", undo=BACK), home, commands=COMMANDS)
+    change_config(home, new=True)
+    done = run(DASH, script(home, "install"), home, commands=COMMANDS)
     assert done.returncode == 1
     assert "there was no gateway before" in done.stderr
-    assert not agent.exists()
+    assert not (home / AGENT).exists()
+    assert not (home / ".openclaw" / "openclaw.json").exists()
     assert not (home / "loaded").exists()
+    assert not (home / ".clawfleet" / "installed").exists()
+
+
+def test_the_transaction_is_open_until_the_gateway_is_well(home: Path) -> None:
+    mark = home / ".clawfleet" / "unfinished"
+    sees = COMMANDS["openclaw"].replace("case", f'cat "{mark}" >> "$HOME/seen"\ncase', 1)
+    run(DASH, script(home, "restart"), home, commands=COMMANDS | {"openclaw": sees}, check=True)
+    assert (home / "seen").read_text().splitlines()[0] == RUN
+    assert not mark.exists()
+    # A restart that changes no file leaves no backup behind.
+    assert not (home / ".clawfleet" / "backups" / RUN).exists()
+
+
+def test_a_gateway_that_was_installed_here_is_remembered(home: Path) -> None:
+    for path in (home / AGENT, home / "loaded", home / "listens"):
+        path.unlink()
+    run(DASH, script(home, "install"), home, commands=COMMANDS, check=True)
+    assert (home / ".clawfleet" / "installed").read_text() == "gateway\n"
+    kept = home / ".clawfleet" / "backups" / RUN / "gateway"
+    name = "LaunchAgents-ai.openclaw.gateway.plist"
+    assert f"no\t{name}\t{home / AGENT}" in (kept / "list").read_text()
+    assert (kept / f"{name}.after").read_text() == "<plist>new</plist>\n"
+
+
+def test_a_gateway_that_shall_go_is_not_waited_for(home: Path) -> None:
+    (home / ".clawfleet" / "installed").write_text("formula ollama\ngateway\n")
+    (home / AGENT).unlink()
+    run(DASH, script(home, "remove"), home, commands=COMMANDS, check=True)
+    assert not (home / "loaded").exists()
+    assert (home / ".clawfleet" / "installed").read_text() == "formula ollama\n"
+    assert not (home / ".clawfleet" / "unfinished").exists()
 
 
 def test_an_install_that_is_refused_is_undone(home: Path) -> None:
     (home / "refuses").touch()
-    done = run(DASH, script("reinstall", undo=BACK), home, commands=COMMANDS)
+    done = run(DASH, script(home, "reinstall"), home, commands=COMMANDS)
     assert done.returncode == 1
     assert "install refused" in done.stderr
     assert (home / "loaded").read_text() == "<plist>old</plist>"
@@ -195,7 +244,7 @@ def test_a_crash_loop_is_not_well(home: Path) -> None:
     }
     commands = COMMANDS | {"launchctl": dies} | owner
     commands["lsof"] = f'[ -e "$HOME/loaded" ] && {{ {listens_all["lsof"]}; }}'
-    done = run(DASH, script("restart"), home, commands=commands)
+    done = run(DASH, script(home, "restart"), home, commands=commands)
     assert done.returncode == 1
     assert "ended again, now" in done.stderr
 
@@ -217,14 +266,14 @@ def test_a_stale_gateway_on_the_port_is_ended(home: Path, process: subprocess.Po
         "sleep": f"n=0; while kill -0 {process.pid} 2>/dev/null && [ $n -lt 99999 ]; do "
         "n=$((n+1)); done"
     }
-    run(DASH, script("restart"), home, commands=COMMANDS | waits, check=True)
+    run(DASH, script(home, "restart"), home, commands=COMMANDS | waits, check=True)
     assert process.wait(30) == -signal.SIGTERM
 
 
 def test_nobody_elses_process_is_ended(home: Path, process: subprocess.Popen[bytes]) -> None:
     (home / "stale").write_text(str(process.pid))
     (home / "command").write_text("python3 -m http.server")
-    done = run(DASH, script("restart"), home, commands=COMMANDS)
+    done = run(DASH, script(home, "restart"), home, commands=COMMANDS)
     assert done.returncode == 1
     assert f"port 18789 is held by pid {process.pid}: python3 -m http.server" in done.stderr
     assert process.poll() is None
@@ -237,33 +286,44 @@ def test_sessions_are_forgotten_only_when_asked(home: Path, wish: bool, after: s
     sessions.write_text('{"a": 1}')
     run(
         DASH,
-        script("restart", version=OLD, reset_sessions=wish),
+        script(home, "restart", version=OLD, reset_sessions=wish),
         home,
         commands=COMMANDS,
         check=True,
     )
     assert sessions.read_text() == after
-    copies = [path.read_text() for path in sessions.parent.glob("sessions.json.clawfleet-*")]
-    assert copies == (['{"a": 1}'] if wish else [])
+    kept = home / ".clawfleet" / "backups" / RUN / "gateway" / "sessions-sessions.json"
+    assert kept.exists() == wish
+    assert not wish or kept.read_text() == '{"a": 1}'
 
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_run_that_failed_while_it_was_stopped_starts_it_again(shell: Shell, home: Path) -> None:
-    (home / ".openclaw" / "openclaw.json").write_text("BAD")
+    change_config(home)
+    (home / ".clawfleet" / "unfinished").write_text(RUN)
     (home / "loaded").unlink()
-    run(shell, gateway.start_again(18789, BACK), home, commands=COMMANDS, check=True)
+    done = run(shell, gateway.start_again(18789, RUN), home, commands=COMMANDS, check=True)
     assert (home / ".openclaw" / "openclaw.json").read_text() == "GOOD"
     assert (home / "loaded").read_text() == "<plist>old</plist>"
+    assert "the files from before this run are back" in done.stdout
+    assert not (home / ".clawfleet" / "unfinished").exists()
+
+
+def test_files_go_back_only_while_the_gateway_is_stopped(home: Path) -> None:
+    change_config(home)
+    run(DASH, gateway.start_again(18789, RUN), home, commands=COMMANDS, check=True)
+    assert calls(home, "boot")[0].startswith("bootout")
+    assert (home / "pid").read_text() == "901\n"
 
 
 def test_one_that_goes_on_is_not_disturbed_by_it(home: Path) -> None:
     (home / "busy").write_text("9")
-    run(DASH, gateway.start_again(18789, ""), home, commands=COMMANDS, check=True)
+    run(DASH, gateway.start_again(18789, RUN), home, commands=COMMANDS, check=True)
     assert (home / "pid").read_text() == "900"
 
 
 def test_a_mac_without_a_gateway_gets_none_by_it(home: Path) -> None:
-    (home / "Library" / "LaunchAgents" / "ai.openclaw.gateway.plist").unlink()
-    done = run(DASH, gateway.start_again(18789, BACK), home, commands=COMMANDS)
+    (home / AGENT).unlink()
+    done = run(DASH, gateway.start_again(18789, RUN), home, commands=COMMANDS)
     assert done.returncode == 1
     assert not (home / "calls").exists()

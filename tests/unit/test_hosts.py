@@ -86,12 +86,27 @@ def test_precedence_does_not_hang_on_the_order_in_the_file(text: str, wins: str)
         ("ansible_user", "bob", "ssh_user"),
         ("ansible_ssh_private_key_file", "~/.ssh/id", "ssh_key"),
         ("ansible_private_key_file", "~/.ssh/id", "ssh_key"),
-        ("ssh_strict_host_key_checking", "yes", "ssh_strict_host_key_checking"),
     ],
 )
 def test_connection_variables(key: str, value: object, becomes: str) -> None:
-    fleet = parse(f"all: {{hosts: {{m: {{{key}: {value}}}}}}}".replace("yes", "'yes'"))
+    fleet = parse(f"all: {{hosts: {{m: {{{key}: {value}}}}}}}")
     assert fleet.hosts["m"] == {becomes: value}
+
+
+@pytest.mark.parametrize(
+    ("written", "word"),
+    [("yes", "yes"), ("'yes'", "yes"), ("no", "no"), ("accept-new", "accept-new"), ("ask", "ask")],
+)
+def test_strict_host_keys_are_one_word(written: str, word: str) -> None:
+    """YAML reads a bare yes as true, which pyinfra would refuse at every Mac."""
+    fleet = parse(f"all: {{hosts: {{m: {{ssh_strict_host_key_checking: {written}}}}}}}")
+    assert fleet.hosts["m"] == {"ssh_strict_host_key_checking": word}
+
+
+@pytest.mark.parametrize("written", ["strict", "1", "[yes]", "", "'YES'"])
+def test_another_word_for_host_keys_is_refused(written: str) -> None:
+    with pytest.raises(SettingsError, match="Valid are: accept-new, yes, ask, no"):
+        parse(f"all: {{vars: {{ssh_strict_host_key_checking: {written}}}}}")
 
 
 def test_what_only_ansible_reads_is_passed_over() -> None:
@@ -153,6 +168,41 @@ def test_what_cannot_be_used_is_refused_with_its_place(text: str, words: list[st
         assert word in message, message
 
 
+ALIASES = "".join(
+    f"b{n}: &a{n + 1} {{children: {{{', '.join(f'c{k}: *a{n}' for k in range(9))}}}}}\n"
+    for n in range(9)
+)
+CHAIN = "".join(f"g{n}: {{children: {{g{n + 1}: }}}}\n" for n in range(2000))
+FOUND = {
+    "no date": ("all:\n hosts: {m: {agent: 2026-02-30}}", ["line 2, column 21", "valid timestamp"]),
+    "no bool": ("all: {hosts: {m: {agent: !!bool x}}}", ["line 1, column 26", "no valid bool"]),
+    "no int": ("all: {hosts: {m: {agent: !!int ''}}}", ["column 26", "no valid int"]),
+    "no timestamp": ("all: {vars: {agent: !!timestamp x}}", ["column 21", "no valid timestamp"]),
+    "long number": (f"all: {{vars: {{agent: {'9' * 5000}}}}}", ["column 21", "no valid int"]),
+    "half a character": ("all: {hosts: {m: \ud800}}", ["not valid YAML"]),
+    "brackets": ("[" * 200_000, ["column 51", "nested deeper than 50 levels"]),
+    "dashes": ("- " * 200_000, ["nested deeper than 50 levels"]),
+    "long range": ('all: {hosts: {"m[1:999999999]": }}', ["[1:999999999]", "more than 10000"]),
+    "longer range": (f'all: {{hosts: {{"m[1:{"9" * 500}]": }}}}', ["is no range of hosts"]),
+    "two ranges": ('all: {hosts: {"m[1:999]-[1:999]": }}', ["group all", "more than 10000 hosts"]),
+    "a group in itself": ("a: &a {children: {b: *a}}", ["group b", "more than 50 levels"]),
+    "aliases of aliases": (f"a: &a0 {{hosts: {{m: }}}}\n{ALIASES}", ["or 10000 descriptions"]),
+    "a chain of groups": (CHAIN, ["nested deeper than 50 groups"]),
+}
+"""Each of them was once an exception of another kind, a dead process or no end at all."""
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_fuzzing_found(name: str) -> None:
+    text, words = FOUND[name]
+    with pytest.raises(SettingsError) as caught:
+        parse(text, where="hosts.yml")
+    message = str(caught.value)
+    assert message.startswith("hosts.yml")
+    for word in words:
+        assert word in message, message
+
+
 @pytest.mark.parametrize(
     "key", ["ansible_password", "ansible_ssh_pass", "ansible_become_pass", "ssh_password"]
 )
@@ -161,3 +211,12 @@ def test_a_password_in_the_file_is_refused_and_not_shown(key: str) -> None:
         parse(f"all: {{hosts: {{m: {{{key}: hunter2}}}}}}")
     assert "hunter2" not in str(caught.value)
     assert "ssh-agent" in str(caught.value)
+
+
+def test_groups_that_share_children_in_many_layers_take_no_time() -> None:
+    """Two to the power of 40 ways lead from the first layer to the host."""
+    layers = [
+        f"{side}{n}: {{children: {{a{n + 1}: , b{n + 1}: }}}}\n" for n in range(40) for side in "ab"
+    ]
+    fleet = parse("".join(layers) + "a40: {hosts: {m: }}\n")
+    assert fleet.groups["a0"] == fleet.groups["b39"] == ["m"]

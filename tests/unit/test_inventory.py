@@ -175,6 +175,8 @@ def test_the_message_names_the_file_of_the_group(
         ("verify=of", "--data: verify: Input should be 'off', 'quick' or 'full' (found 'of')."),
         ("primary=ollama/x", "--data: primary: nobody provides 'ollama/x'"),
         ("verify", "--data verify: expected KEY=VALUE"),
+        ("sk-abcdefabcdef0123", "--data ‹hidden›: expected KEY=VALUE"),
+        ('provider_keys={"zai": "x"}', "--data: provider_keys: zai: expected where the key comes"),
     ],
 )
 def test_the_command_lines_settings(

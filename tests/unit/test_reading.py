@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from clawfleet.plan import quote
 from clawfleet.probe import parse
 from clawfleet.snapshot import Process, Snapshot
 from tests.unit.factory import REPO
+from tests.unit.shells import HOSTILE_NAMES
 
 SCRIPT = (REPO / "clawfleet" / "facts" / "mac.sh").read_text(encoding="utf-8")
 
@@ -82,7 +84,7 @@ def read(home: Path, shell: str, *, prefix: str = "") -> Snapshot:
     found = shutil.which(words[0])
     if found is None:
         pytest.skip(f"no {words[0]} on this machine")
-    prelude = f"OLLAMA_PORT=11434\nGATEWAY_PORT=18789\nPREFIX='{prefix}'\nAGENT=main\n"
+    prelude = f"OLLAMA_PORT=11434\nGATEWAY_PORT=18789\nPREFIX={quote(prefix)}\nAGENT=main\n"
     run = subprocess.run(
         [found, *words[1:], "-s"],
         input=prelude + SCRIPT,
@@ -186,6 +188,72 @@ def test_links_are_told(mac: Path, shell: str) -> None:
     assert snapshot.dotenv.link == str(mac / "nowhere")
     assert not snapshot.dotenv.exists
     assert snapshot.state_link is None
+
+
+@pytest.mark.parametrize("shell", SH)
+def test_where_files_really_lie(mac: Path, shell: str) -> None:
+    """Through links, which may stand for the whole ~/.openclaw or for any folder on the way."""
+    elsewhere = mac.parent / "else where"
+    (elsewhere / "agents").mkdir(parents=True)
+    (elsewhere / "agents").chmod(0o777)
+    state = mac / "dotfiles" / "openclaw"
+    state.mkdir(parents=True, mode=0o700)
+    (mac / ".openclaw").symlink_to("dotfiles/openclaw")
+    (state / "agents").symlink_to(elsewhere / "agents")
+    write(mac, "Library/LaunchAgents/ai.openclaw.gateway.plist", "<plist/>")
+    write(mac, "dotfiles/real.env", "A=1\n")
+    (state / ".env").symlink_to("../real.env")
+    snapshot = read(mac, shell, prefix=str(mac / "nothing"))
+    home = str(mac.resolve())
+    assert (snapshot.home_folder, snapshot.state_folder) == (home, str(state))
+    assert snapshot.state_link == str(state)
+    assert snapshot.config.folder == str(state)
+    # agents/main/agent is not there yet
+    assert snapshot.auth.folder == str(elsewhere / "agents")
+    assert (snapshot.dotenv.folder, snapshot.dotenv.text) == (f"{home}/dotfiles", "A=1\n")
+    assert snapshot.service_env.folder == str(state)
+    assert snapshot.plist.folder == f"{home}/Library/LaunchAgents"
+    assert snapshot.ollama_env.folder == home
+    assert snapshot.folders.keys() >= {
+        str(state),
+        f"{home}/dotfiles",
+        str(elsewhere / "agents"),
+        f"{home}/Library/LaunchAgents",
+        f"{home}/Library",
+    }
+    assert snapshot.folders[str(elsewhere / "agents")].mode == "777"
+    assert snapshot.folders[str(state)].uid == os.getuid()
+    assert snapshot.state_mode == "700"
+
+
+@pytest.mark.parametrize("shell", SH)
+def test_two_names_of_one_file_are_both_read(mac: Path, shell: str) -> None:
+    first = write(mac, ".openclaw/.env", "A=1\n")
+    second = mac / ".openclaw/service-env/ai.openclaw.gateway.env"
+    second.parent.mkdir()
+    second.hardlink_to(first)
+    snapshot = read(mac, shell, prefix=str(mac / "nothing"))
+    assert snapshot.dotenv.text == snapshot.service_env.text == "A=1\n"
+    assert snapshot.service_env.path == str(second)
+
+
+@pytest.mark.parametrize("shell", SH)
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_a_home_with_a_hostile_name(tmp_path: Path, mac: Path, shell: str, name: str) -> None:
+    home = tmp_path / name
+    mac.rename(home)
+    write(home, ".openclaw/openclaw.json", "{}")
+    write(home, ".clawfleet/restart-needed", "because\n")
+    if any(char in name for char in "\n\t"):
+        with pytest.raises(AssertionError, match="line break or tab"):
+            read(home, shell, prefix=str(home / "nothing"))
+    else:
+        snapshot = read(home, shell, prefix=str(home / "nothing"))
+        assert snapshot.home == str(home)
+        assert snapshot.config.text == "{}"
+        assert snapshot.config.folder == snapshot.state_folder == str(home / ".openclaw")
+        assert snapshot.restart_needed == ("because",)
+    assert not list(tmp_path.rglob("pwned"))
 
 
 def install(home: Path) -> Path:

@@ -7,15 +7,13 @@ import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from clawfleet import commit, environment, gateway, homebrew, ollama, openclaw
 from clawfleet.gateway import Decision
-from clawfleet.operations import provision
 from clawfleet.plan import FileChange, Step
-from clawfleet.run import MacRun
 from clawfleet.snapshot import Listener
 from tests.unit.factory import (
     HOME,
@@ -35,16 +33,8 @@ FILES = sorted((REPO / "clawfleet").rglob("*.sh"))
 HOSTILE = "a'b\"c $(touch pwned) `x` \\"
 
 
-class OneMac:
-    """As much of a run as the validator's script needs."""
-
-    def __init__(self, version: str, **wished: Any) -> None:
-        self.snapshot = healthy(version)
-        self.settings = settings(**wished)
-
-
 def validator(version: str, **wished: Any) -> str:
-    return provision._validator(cast(MacRun, OneMac(version, **wished))) or ""
+    return openclaw.validation(healthy(version), settings(**wished)) or ""
 
 
 def steps() -> list[tuple[str, str]]:
@@ -66,13 +56,11 @@ def steps() -> list[tuple[str, str]]:
         *openclaw.plan(bare(), settings(openclaw_install="pnpm")),
         *environment.plan(replace(healthy(), gui_environment={"no_proxy": "x"}), settings()).steps,
     ]
-    undo = commit.restore("run")
     for version in (OLD, NEW):
-        for action in ("install", "reinstall", "restart"):
+        for action in ("install", "reinstall", "restart", "remove"):
             decision = Decision(action, ("because",))
             wished = settings(reset_sessions=True)
-            for back in ("", undo):
-                found.append(gateway.step(healthy(version), wished, 18789, decision, undo=back))
+            found.append(gateway.step(healthy(version), wished, 18789, decision, run="r"))
     named = [(step.title, step.script) for step in found]
     change = FileChange(file(f"{HOME}/{HOSTILE}/openclaw.json"), b"x", reasons=())
     named += [
@@ -80,8 +68,8 @@ def steps() -> list[tuple[str, str]]:
             "commit",
             commit.script([change], run="r", validate=validator(OLD), restart_reasons=["x"]),
         ),
-        ("restore", undo),
-        ("start again", gateway.start_again(18789, undo)),
+        ("restore", commit.restore("r")),
+        ("start again", gateway.start_again(18789, "r")),
     ]
     return named + [(path.name, path.read_text(encoding="utf-8")) for path in FILES]
 

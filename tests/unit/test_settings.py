@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from clawfleet.hosts import parse
-from clawfleet.settings import FIELDS, Settings, SettingsError, check_keys, load
+from clawfleet.settings import FIELDS, Settings, SettingsError, check_keys, is_setting, load
 from tests.unit.factory import REPO, defaults, settings
 
 WHERE = "hosts.yml, host mini-1"
@@ -22,7 +22,12 @@ def refused(**changes: Any) -> str:
 
 
 def test_every_setting_stands_in_all_py_and_the_other_way_round() -> None:
-    assert set(defaults()) == set(FIELDS)
+    assert {key for key in defaults() if is_setting(key)} == set(FIELDS)
+
+
+def test_what_happens_with_unknown_host_keys_is_said() -> None:
+    """pyinfra's own default, but written down where people look for it."""
+    assert defaults()["ssh_strict_host_key_checking"] == "accept-new"
 
 
 @pytest.mark.parametrize(
@@ -117,6 +122,12 @@ def test_what_cannot_be_used_is_refused_with_its_place(
     text = refused(**changes)
     for word in words:
         assert word in text, text
+
+
+@pytest.mark.parametrize("digits", [400, 5000])
+def test_a_number_that_python_does_not_print(digits: int) -> None:
+    for value in (16**digits, -(16**digits), [16**digits]):
+        assert "ollama_port" in refused(ollama_port=value)
 
 
 def test_all_that_is_wrong_is_named_at_once() -> None:

@@ -36,5 +36,5 @@ def test_an_edited_template_cannot_break_an_older_version() -> None:
     edited = edited.replace("{{ provider_timeout }}", "300")
     changes = wish.plan(
         equipped(OLD), settings(), {**TEMPLATES, wish.CONFIG: edited}, lambda: TOKEN
-    )
+    ).files
     assert b"timeoutSeconds" not in changes[0].after

@@ -69,7 +69,7 @@ RICH = """\
 def plan(
     snapshot: Snapshot, token: Callable[[], str] | None = None, **changes: Any
 ) -> list[FileChange]:
-    return wish.plan(snapshot, settings(**changes), TEMPLATES, token or (lambda: TOKEN))
+    return wish.plan(snapshot, settings(**changes), TEMPLATES, token or (lambda: TOKEN)).files
 
 
 def with_config(text: str | bytes, version: str = NEW, **more: Any) -> Snapshot:
@@ -378,7 +378,7 @@ def test_a_version_that_nobody_measured_is_told() -> None:
 )
 def test_a_window_that_the_version_can_work_with(version: str, window: int) -> None:
     snapshot = replace(equipped(version), config=file(CONFIG, b""))
-    changes = wish.plan(snapshot, settings(), TEMPLATES, lambda: "t" * 48)
+    changes = wish.plan(snapshot, settings(), TEMPLATES, lambda: "t" * 48).files
     written = json5.loads(changes[0].after.decode())
     models = written["models"]["providers"]["ollama"]["models"]
     assert {model["contextWindow"] for model in models} == {window}

@@ -31,7 +31,7 @@ AUTH = f"{HOME}/.openclaw/agents/main/agent/auth-profiles.json"
 def plan(
     snapshot: Snapshot, token: Callable[[], str] | None = None, **changes: Any
 ) -> list[FileChange]:
-    return wish.plan(snapshot, settings(**changes), TEMPLATES, token or (lambda: TOKEN))
+    return wish.plan(snapshot, settings(**changes), TEMPLATES, token or (lambda: TOKEN)).files
 
 
 def with_config(text: str | bytes, version: str = NEW, **more: Any) -> Snapshot:

@@ -1,0 +1,113 @@
+"""The ways back: before a run, and before clawfleet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyinfra import host
+
+from clawfleet import environment
+from clawfleet import gateway as gateway_plan
+from clawfleet import ollama as ollama_plan
+from clawfleet import openclaw as openclaw_plan
+from clawfleet import removal as removal_plan
+from clawfleet import rollback as rollback_plan
+from clawfleet.facts import mac as mac_fact
+from clawfleet.operations.mac import (
+    Commands,
+    announce,
+    call,
+    execute,
+    hand_over,
+    mac_operation,
+    write,
+)
+from clawfleet.plan import FileChange, Step
+from clawfleet.run import MacRun, current
+
+
+@mac_operation
+def rollback() -> Commands:
+    """The Mac's files as they were before a run (setting `run`), or before the newest one.
+
+    **Example:**
+
+    .. code:: python
+
+        undo.rollback(name="is as it was before the last run")
+    """
+    mac = current()
+    found = mac_fact.read_backups(mac.host, mac.settings.run)
+    plan = rollback_plan.plan(found, mac.settings.run)
+    for note in plan.notes:
+        mac.say(note, "yellow")
+    if not plan.gateway and not plan.other and not plan.domain:
+        host.noop("nothing to put back" if found.runs else "no run has changed anything here")
+        return
+    set_again = environment.set_again(mac.snapshot, plan.domain)
+    reason = "files from before a run were put back"
+    yield from _go_back(mac, plan.gateway, plan.other, reason, set_again)
+
+
+@mac_operation
+def remove() -> Commands:
+    """Nothing of clawfleet's on the Mac: its keys, variables and LaunchAgent taken out again.
+
+    Models and Ollama go only where `remove_models` and `remove_ollama` ask for it, and only
+    those that clawfleet brought.
+    """
+    mac = current()
+    plan = removal_plan.plan(mac.snapshot, mac.settings)
+    for note in plan.notes:
+        mac.say(note, "yellow")
+    if not plan.files and not plan.steps:
+        host.noop("nothing of clawfleet's is here")
+        return
+    yield from _go_back(mac, plan.gateway, plan.other, "clawfleet's keys were taken out")
+    announce(mac, plan.steps, ())
+    for step in plan.steps:
+        yield execute(step)
+
+
+def _go_back(
+    mac: MacRun,
+    read: list[FileChange],
+    other: list[FileChange],
+    reason: str,
+    before: Sequence[Step] = (),
+) -> Commands:
+    """Put files back: first what the gateway reads, and the gateway with it after the steps
+    `before`; when it is well, the rest, and Ollama's server with that."""
+    snapshot = mac.snapshot
+    gone = any(change.gone and change.file.path == snapshot.plist.path for change in read)
+    there = snapshot.plist.exists or any("LaunchAgents" in change.path for change in read)
+    restart = []
+    if (read or before) and there:
+        decision = gateway_plan.Decision("remove" if gone else "restart", (reason,))
+        restart = [
+            gateway_plan.step(snapshot, mac.settings, mac.port, decision, run=mac.transaction)
+        ]
+    again = _ollama_again(mac, other)
+    announce(mac, [*before, *restart, *again], [*read, *other])
+    if read:
+        validate = openclaw_plan.validation(snapshot, mac.settings)
+        yield write(read, validate=validate, restart_reasons=[reason], book=False)
+    for step in before:
+        yield execute(step)
+    for step in restart:
+        yield call(hand_over)
+        yield execute(step)
+    if other:
+        yield write(other, book=False)
+    for step in again:
+        yield execute(step)
+
+
+def _ollama_again(mac: MacRun, other: list[FileChange]) -> list[Step]:
+    """Ollama's server reads its variables only when brew starts it."""
+    snapshot = mac.snapshot
+    changed = any(change.file.path == snapshot.ollama_env.path for change in other)
+    if not changed or snapshot.ollama_owner != "formula":
+        return []
+    reason = "the variables of its server were put back"
+    return [ollama_plan.restart(snapshot, mac.settings, "formula", reason)]

@@ -1,0 +1,85 @@
+"""The way back: what puts a Mac's files where they were before a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clawfleet import json5, patch
+from clawfleet.backups import Backups, Kept
+from clawfleet.plan import FileChange, Trouble
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """What goes back, and what to say about it."""
+
+    gateway: list[FileChange]
+    """Files that the gateway reads."""
+    other: list[FileChange]
+    domain: tuple[str, ...]
+    """``NAME=value`` to set in the GUI domain again."""
+    notes: list[str]
+
+
+def plan(backups: Backups, run: str | None) -> Rollback:
+    """Back to how it was before `run`, or before the newest run; Trouble where there is none.
+
+    A file that somebody has edited since loses only what the runs had changed in it; where that
+    can't be told apart, the whole file goes back, and the note says so (the rollback keeps a
+    backup of its own).
+    """
+    if run and run not in backups.runs:
+        raise Trouble(
+            f"no backup of run {run} on this Mac",
+            expected=f"one of {', '.join(backups.runs) or 'none: nothing was ever changed here'}",
+            fix="--data run=ONE-OF-THEM, or leave it out for the newest",
+        )
+    files: dict[str, bytes | None] = {path: file.content for path, file in backups.now.items()}
+    modes: dict[str, str] = {}
+    parts: dict[str, str] = {}
+    names: list[str] = []
+    notes: list[str] = []
+    domain: dict[str, str] = {}
+    for backup in backups.read:
+        for kept in backup.files:
+            now = files[kept.path]
+            files[kept.path], note = _before(kept, now)
+            if note:
+                notes.append(f"{kept.path} {note}")
+            modes[kept.path] = kept.before.mode or "600"
+            parts[kept.path] = kept.part
+        names.append(backup.run)
+        domain |= {line.partition("=")[0]: line for line in backup.domain}
+    changes: dict[str, list[FileChange]] = {"gateway": [], "other": []}
+    because = f"as it was before run {names[-1]}" if names else ""
+    for path, content in files.items():
+        change = FileChange(
+            backups.now[path],
+            content or b"",
+            modes[path],
+            (because,),
+            gone=content is None,
+        )
+        moded = content is not None and backups.now[path].mode != modes[path]
+        if not change.same or moded:
+            changes[parts[path]].append(change)
+    return Rollback(changes["gateway"], changes["other"], tuple(domain.values()), notes)
+
+
+def _before(kept: Kept, now: bytes | None) -> tuple[bytes | None, str]:
+    """The file without what a run did to it, and what to say about edits since."""
+    before = kept.before.content
+    if now in (kept.after, before):
+        return before, ""
+    if now is None or kept.after is None:
+        return before, "was changed since that run; what stood there stays in a backup"
+    try:
+        old = None if before is None else before.decode()
+        text, whole = patch.reverse(old, kept.after.decode(), now.decode())
+        if whole and text is not None and kept.path.endswith(".json"):
+            json5.loads(text)
+    except ValueError:
+        whole, text = False, None
+    if whole:
+        return None if text is None else text.encode(), "was edited since that run; the edits stay"
+    return before, "was edited since that run; the edits go too, and stay in a backup"

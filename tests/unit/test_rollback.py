@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import base64
+import io
+import tarfile
+
+import pytest
+
+from clawfleet import backups, rollback
+from clawfleet.backups import Backup, Backups, Kept
+from clawfleet.plan import Trouble
+from clawfleet.probe import ProbeError
+from tests.unit.factory import file
+
+CONFIG = "/Users/mac/.openclaw/openclaw.json"
+ENV = "/Users/mac/.homebrew/services/ollama.env"
+NEW, OLD = "20261123-153000-1a2b", "20261122-120000-0000"
+
+
+def kept(path: str, before: str | None, after: str | None, part: str = "gateway") -> Kept:
+    content = None if after is None else after.encode()
+    return Kept(path, file(path, before, mode="640"), content, part)
+
+
+def made(*runs: tuple[str, list[Kept]], now: dict[str, str | None]) -> Backups:
+    read = tuple(Backup(name, tuple(files), ()) for name, files in runs)
+    there = {path: file(path, content) for path, content in now.items()}
+    return Backups((NEW, OLD), read, there)
+
+
+def test_the_bytes_from_before_the_run_come_back() -> None:
+    found = made((NEW, [kept(CONFIG, "old", "new")]), now={CONFIG: "new"})
+    plan = rollback.plan(found, None)
+    (change,) = plan.gateway
+    assert (change.after, change.mode, change.gone) == (b"old", "640", False)
+    assert plan.notes == []
+
+
+def test_a_file_that_the_run_made_goes() -> None:
+    found = made((NEW, [kept(CONFIG, None, "new")]), now={CONFIG: "new"})
+    (change,) = rollback.plan(found, None).gateway
+    assert change.gone
+
+
+def test_a_file_that_the_run_took_away_returns() -> None:
+    found = made((NEW, [kept(CONFIG, "old", None)]), now={CONFIG: None})
+    (change,) = rollback.plan(found, None).gateway
+    assert (change.after, change.gone) == (b"old", False)
+
+
+def test_nothing_to_do_where_the_file_is_as_it_was() -> None:
+    found = made((NEW, [kept(CONFIG, "old", "new")]), now={CONFIG: "old"})
+    plan = rollback.plan(found, None)
+    assert [change.mode for change in plan.gateway] == ["640"]
+    same = Kept(CONFIG, file(CONFIG, "old"), b"new", "gateway")
+    assert rollback.plan(made((NEW, [same]), now={CONFIG: "old"}), None).gateway == []
+
+
+def test_the_oldest_run_asked_for_decides() -> None:
+    found = made(
+        (NEW, [kept(CONFIG, "middle", "new"), kept(ENV, "A=1\n", "A=2\n", "other")]),
+        (OLD, [kept(CONFIG, "old", "middle")]),
+        now={CONFIG: "new", ENV: "A=2\n"},
+    )
+    plan = rollback.plan(found, OLD)
+    assert [change.after for change in plan.gateway] == [b"old"]
+    assert [change.after for change in plan.other] == [b"A=1\n"]
+
+
+LONG = "{{\n  a: 1,\n  b: 2,\n  c: {},\n  d: 4,\n  e: 5,{}\n}}\n"
+
+
+def test_edits_since_stay_where_they_can_be_told_apart() -> None:
+    old, new = LONG.format(3, ""), LONG.format(33, "")
+    found = made((NEW, [kept(CONFIG, old, new)]), now={CONFIG: LONG.format(33, "\n  mine: true,")})
+    plan = rollback.plan(found, None)
+    (change,) = plan.gateway
+    assert change.after.decode() == LONG.format(3, "\n  mine: true,")
+    assert plan.notes == [f"{CONFIG} was edited since that run; the edits stay"]
+
+
+def test_edits_of_the_same_place_go_and_are_told() -> None:
+    old, new = LONG.format(3, ""), LONG.format(33, "")
+    found = made((NEW, [kept(CONFIG, old, new)]), now={CONFIG: LONG.format(34, "")})
+    plan = rollback.plan(found, None)
+    (change,) = plan.gateway
+    assert change.after.decode() == old
+    assert "the edits go too, and stay in a backup" in plan.notes[0]
+
+
+def test_an_unknown_run_is_refused_with_those_there_are() -> None:
+    with pytest.raises(Trouble) as stopped:
+        rollback.plan(made(now={}), "20200101-000000-0000")
+    assert NEW in stopped.value.expected
+
+
+def archive(files: dict[str, str]) -> str:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for path, content in files.items():
+            member = tarfile.TarInfo(path)
+            member.size, member.mode = len(content), 0o600
+            tar.addfile(member, io.BytesIO(content.encode()))
+    return base64.b64encode(packed.getvalue()).decode()
+
+
+def test_the_answer_of_the_script_is_understood() -> None:
+    folder = f"/Users/mac/.clawfleet/backups/{NEW}"
+    files = {
+        f"{folder}/gateway/list": f"yes\tc\t{CONFIG}\nno\tn\t/n\nyes\tcut\t/cut\nyes\tg\t/g\n",
+        f"{folder}/gateway/c": "old",
+        f"{folder}/gateway/c.after": "new",
+        f"{folder}/gateway/n.after": "made",
+        f"{folder}/gateway/cut": "kept, and then the run was cut off",
+        f"{folder}/gateway/g": "was",
+        f"{folder}/gateway/g.gone": "",
+        f"{folder}/gateway/domain": "http_proxy=http://127.0.0.1:9\n",
+        f"{folder}/other/list": f"yes\te\t{ENV}\n",
+        f"{folder}/other/e": "A=1\n",
+        f"{folder}/other/e.after": "A=2\n",
+        CONFIG: "newer",
+    }
+    output = (
+        f"run\t{NEW}\nread\t{folder}\nrun\t{OLD}\nfiles.tar\t{archive(files)}\nclawfleet.end\t1\n"
+    )
+    found = backups.parse(output)
+    assert found.runs == (NEW, OLD)
+    (backup,) = found.read
+    assert backup.run == NEW
+    assert backup.domain == ("http_proxy=http://127.0.0.1:9",)
+    seen = [(k.path, k.before.content, k.after, k.part) for k in backup.files]
+    assert seen == [
+        (CONFIG, b"old", b"new", "gateway"),
+        ("/n", None, b"made", "gateway"),
+        ("/g", b"was", None, "gateway"),
+        (ENV, b"A=1\n", b"A=2\n", "other"),
+    ]
+    assert found.now[CONFIG].content == b"newer"
+    assert not found.now[ENV].exists
+
+
+def test_an_answer_that_was_cut_short_is_refused() -> None:
+    with pytest.raises(ProbeError):
+        backups.parse(f"run\t{NEW}\n")
+    assert backups.parse("clawfleet.end\t1\n").runs == ()

@@ -1,0 +1,25 @@
+"""docs/safety.md names tests; each of them must exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+TESTS = Path(__file__).parents[1]
+DOCS = TESTS.parent / "docs" / "safety.md"
+
+
+def test_every_promise_names_tests_that_exist() -> None:
+    sources = {path.name: path.read_text(encoding="utf-8") for path in TESTS.rglob("test_*.py")}
+    functions = set(re.findall(r"^def (test_\w+)", "\n".join(sources.values()), re.MULTILINE))
+    rows = [
+        line
+        for line in DOCS.read_text(encoding="utf-8").splitlines()
+        if line.startswith("| ") and "test_" in line
+    ]
+    assert len(rows) > 20
+    for row in rows:
+        named = re.findall(r"`(test_\w+(?:\.py)?)`", row.rsplit("|", 2)[1])
+        assert named, row
+        unknown = [name for name in named if name not in functions and name not in sources]
+        assert unknown == [], row
