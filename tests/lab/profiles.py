@@ -189,7 +189,7 @@ class _Setup:
             profiles = {"version": 1, "profiles": {"zai:default": key}}
             self.mac.write(
                 f"{folder}/agents/main/agent/auth-profiles.json",
-                json.dumps(profiles, indent=2).encode(),
+                f"{json.dumps(profiles, indent=2)}\n".encode(),
                 0o600,
             )
             self.run(f"chmod 700 {folder}/agents {folder}/agents/main {folder}/agents/main/agent")
