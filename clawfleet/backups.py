@@ -49,7 +49,7 @@ def parse(output: str) -> Backups:
         raise ProbeError("the answer of the reading script was cut short")
     files, _ = unpack(next(iter(values.get("files.tar", [])), None))
     read = tuple(_backup(folder, files) for folder in values.get("read", []))
-    paths = {kept.path for backup in read for kept in backup.files}
+    paths = dict.fromkeys(kept.path for backup in read for kept in backup.files)
     now = {path: files.get(path, File(path, None)) for path in paths}
     return Backups(tuple(values.get("run", [])), read, now)
 

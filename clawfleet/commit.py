@@ -9,6 +9,7 @@ backup of the run that was cut off, so that its failure gives the state before b
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Sequence
 from typing import Literal
 
@@ -17,6 +18,9 @@ from clawfleet.scripts import load
 
 KEPT = 10
 """Newest backup folders that stay."""
+
+RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
+"""The name of a run, and of its backup."""
 
 STOPPED = "clawfleet:gateway-stopped"
 """What the script prints once it has stopped the gateway."""
@@ -40,6 +44,7 @@ def script(
     restart_reasons: Sequence[str] = (),
     port: int | None = None,
     also: Sequence[str] = (),
+    part: Part | None = None,
 ) -> str:
     """sh that makes all `changes` or none, with the state before kept in this run's backup.
 
@@ -47,13 +52,14 @@ def script(
     beside the old one) before it replaces it. `restart_reasons` are left for the gateway in the
     same script, so that a run that dies in between is finished by the next. With `port` the
     gateway there is stopped first, once all else has succeeded: it answers a change of its files
-    with a restart of its own. Of the files in `also` a copy is kept. Exit codes:
+    with a restart of its own. Of the files in `also` a copy is kept. `part` is where the state
+    before is kept, where it is not told by `port`. Exit codes:
     CHANGED_MEANWHILE, REFUSED_BY_OPENCLAW, 1 for anything else; nothing was moved then.
     """
     temporaries = [f"t{index}" for index in range(len(changes))]
     parts = [
         f"PORT={port}\n{load('launchd.sh')}" if port else "",
-        head(run, "gateway" if port else "other"),
+        head(run, part or ("gateway" if port else "other")),
         "".join(f"{name}=; " for name in temporaries),
         "trap 'rm -f " + " ".join(f'"${name}"' for name in temporaries) + "' EXIT\n",
     ]
@@ -147,6 +153,9 @@ set +C; chmod {change.mode} "$t{index}" || exit 1
 
 
 def backup_name(path: str) -> str:
-    """The name under which a file lies in a backup: ``openclaw-openclaw.json``."""
+    """The name under which a file lies in a backup: ``openclaw-openclaw.json``; of an agent's file
+    with the agent's id in front, as each agent has one."""
     folder, _, name = path.rpartition("/")
-    return f"{folder.rpartition('/')[2].lstrip('.') or 'home'}-{name.lstrip('.')}"
+    agent = re.search(r"/agents/([^/]+)/", path)
+    prefix = f"{agent[1]}-" if agent else ""
+    return f"{prefix}{folder.rpartition('/')[2].lstrip('.') or 'home'}-{name.lstrip('.')}"

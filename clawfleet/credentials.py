@@ -101,7 +101,7 @@ def plan(snapshot: Snapshot, settings: Settings, secrets: Mapping[str, Secret]) 
     Trouble when a file can't be read or lies behind a link that leads elsewhere.
     """
     existing = read(snapshot.config)
-    book = ownership.read_ledger(snapshot.owned)
+    book = ownership.ledger_of(snapshot)
     caps = can(snapshot, settings)
     names: dict[str, Secret] = {}
     config: dict[str, Any] = {}

@@ -11,12 +11,16 @@ from typing import Any, Literal
 
 from clawfleet import commit, json5
 from clawfleet.capabilities import Capabilities
+from clawfleet.documents import at, read
 from clawfleet.openclaw import can, clean, in_range
 from clawfleet.plan import Step, Trouble, quote
 from clawfleet.proof import answer
 from clawfleet.scripts import load
 from clawfleet.settings import Settings
 from clawfleet.snapshot import GATEWAY_LABEL, Snapshot
+
+DEFAULT_PORT: int = Settings.model_fields["gateway_port"].default
+"""OpenClaw's own, too."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +60,9 @@ def decide(snapshot: Snapshot, settings: Settings, port: int, pending: Sequence[
     )
     if not snapshot.plist.exists:
         return Decision("install", ("no LaunchAgent on this Mac", *by_hand))
-    drift = _drift(snapshot, port, can(snapshot, settings))
-    if drift:
-        return Decision("reinstall", (*drift, *by_hand))
+    outdated = drift(snapshot, port, can(snapshot, settings))
+    if outdated:
+        return Decision("reinstall", (*outdated, *by_hand))
     reasons = [*snapshot.restart_needed, *pending, *by_hand]
     if snapshot.unfinished and not pending:
         reasons.append(f"run {snapshot.unfinished} was cut off before it was seen well")
@@ -82,13 +86,20 @@ def decide(snapshot: Snapshot, settings: Settings, port: int, pending: Sequence[
 
 
 def step(
-    snapshot: Snapshot, settings: Settings, port: int, decision: Decision, *, run: str
+    snapshot: Snapshot,
+    settings: Settings,
+    port: int,
+    decision: Decision,
+    *,
+    run: str,
+    opens: int | None = None,
 ) -> Step:
     """The script that carries a decision out and waits until the gateway is well.
 
     Its exit code is 0 only when `openclaw health` and an HTTP probe agree, the process is the
     job's own, and it stayed the same for ``gateway_settle`` seconds. Else everything that the run
     `run` changed of what the gateway starts from goes back, and the gateway is started with it.
+    `opens` is the port that it opens then, where that is not the `port` that it has now.
     """
     caps = can(snapshot, settings)
     verbs = {"install": "install", "reinstall": "install --force"}
@@ -106,7 +117,7 @@ AFTER={":" if gone else "well"}
 probe() {{ {_probe(caps)}; }}
 reset() {{ {_reset(snapshot, settings, caps)}; }}
 forget() {{ {_forget(settings, caps)}; }}
-begin() {{ {start}; }}
+begin() {{ PORT={opens or port}; {start}; }}
 written() {{ {written if verb else ":"}; }}
 undo() {{ (
 {commit.restore(run)}
@@ -135,6 +146,23 @@ undo() {{ (
         timeout=settings.gateway_start_timeout * 3 + 180,
         show=f"openclaw gateway {verb}" if verb else shown,
     )
+
+
+def opened(snapshot: Snapshot) -> int | None:
+    """The port that the gateway of these files opens: its LaunchAgent's, else its config's; None
+    where neither says one."""
+    agent = _launch_agent(snapshot)
+    pinned = _pinned(agent[0]) if agent else None
+    return int(pinned) if pinned and pinned.isdigit() else configured(snapshot)
+
+
+def configured(snapshot: Snapshot) -> int | None:
+    """The gateway's port in openclaw.json, None where it says none."""
+    try:
+        port = at(read(snapshot.config), ("gateway", "port"))
+    except Trouble:
+        return None
+    return port if isinstance(port, int) and 0 < port < 65536 else None
 
 
 def start_again(port: int, run: str) -> str:
@@ -228,21 +256,19 @@ def _serves(snapshot: Snapshot, pid: int) -> bool:
     return any(pid in (p.pid, p.ppid) for p in snapshot.gateway_port.processes)
 
 
-def _drift(snapshot: Snapshot, port: int, caps: Capabilities) -> tuple[str, ...]:
+def drift(snapshot: Snapshot, port: int, caps: Capabilities) -> tuple[str, ...]:
     """What the plist pins at install time (port, token, Node) and is otherwise by now."""
-    try:
-        plist: Any = plistlib.loads(snapshot.plist.content or b"")
-        arguments = [str(a) for a in plist.get("ProgramArguments", [])]
-        environment = dict(plist.get("EnvironmentVariables", {}))
-    except Exception:
+    agent = _launch_agent(snapshot)
+    if agent is None:
         return ("its plist can't be read",)
+    arguments, environment = agent
     reasons = []
     for node in snapshot.nodes:
         if node.path in arguments and not in_range(node.version, caps.node):
             reasons.append(
                 f"its plist has Node {node.version}, OpenClaw {caps.version} needs {caps.node}"
             )
-    pinned = arguments[arguments.index("--port") + 1] if "--port" in arguments[:-1] else None
+    pinned = _pinned(arguments)
     if pinned and pinned != str(port):
         reasons.append(f"its plist has port {pinned}, the config {port}")
     token = environment.get("OPENCLAW_GATEWAY_TOKEN")
@@ -255,6 +281,20 @@ def _drift(snapshot: Snapshot, port: int, caps: Capabilities) -> tuple[str, ...]
         if isinstance(wanted, str) and "${" not in wanted and wanted != token:
             reasons.append("its plist has another token than the config")
     return tuple(reasons)
+
+
+def _launch_agent(snapshot: Snapshot) -> tuple[list[str], dict[str, Any]] | None:
+    """The arguments and the environment in the LaunchAgent, None where it can't be read."""
+    try:
+        plist: Any = plistlib.loads(snapshot.plist.content or b"")
+        arguments = [str(argument) for argument in plist.get("ProgramArguments", [])]
+        return arguments, dict(plist.get("EnvironmentVariables", {}))
+    except Exception:
+        return None
+
+
+def _pinned(arguments: list[str]) -> str | None:
+    return arguments[arguments.index("--port") + 1] if "--port" in arguments[:-1] else None
 
 
 def health_ok(output: str) -> bool:

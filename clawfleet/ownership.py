@@ -17,7 +17,7 @@ from clawfleet.edits import UNKNOWN, Item, Path, part_of
 from clawfleet.ledger import Document, Ledger
 from clawfleet.plan import Trouble, quote
 from clawfleet.settings import Settings
-from clawfleet.snapshot import File
+from clawfleet.snapshot import File, Snapshot
 
 Rule = Literal["set", "fill", "own entries", "own elements"]
 RULES: Mapping[Rule, str] = {
@@ -154,8 +154,38 @@ def _is(element: Any, item: Item) -> bool:
     return part_of([element], item) is not UNKNOWN
 
 
+def ledger_of(snapshot: Snapshot) -> Ledger:
+    """The Mac's ledger by the paths that its files have now; Trouble when it can't be read.
+
+    A file that was moved since, with a link left in its place, is still the one that we wrote.
+    """
+    book = read_ledger(snapshot.owned)
+    documents, lines = dict(book.documents), dict(book.lines)
+    for file in snapshot.written:
+        if not file.link or file.link in documents or file.link in lines:
+            continue
+        if file.path in documents:
+            documents[file.link] = documents.pop(file.path)
+        elif file.path in lines:
+            lines[file.link] = lines.pop(file.path)
+    return Ledger(documents, lines)
+
+
+def elsewhere(snapshot: Snapshot) -> list[str]:
+    """Files that an earlier run wrote and that these settings do not name (another agent's)."""
+    book = ledger_of(snapshot)
+    known = {file.link or file.path for file in snapshot.written}
+    return [path for path in (*book.documents, *book.lines) if path not in known]
+
+
 def read_ledger(file: File) -> Ledger:
-    """The Mac's ledger, empty when there is none; Trouble when it can't be read."""
+    """What a ledger's file says, empty when there is none; Trouble when it can't be read."""
+    if file.trouble:
+        raise Trouble(
+            f"{file.path} is {file.trouble}",
+            expected="the list of what clawfleet wrote here, as it left it",
+            fix=f"on the Mac: ls -ld {quote(file.path)}, and chmod 600 it where it is a file",
+        )
     try:
         return ledger.loads((file.content or b"").decode("utf-8"))
     except ValueError as error:

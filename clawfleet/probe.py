@@ -130,15 +130,16 @@ def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -
         plist=file("plist"),
         brew_env=file("brew_env"),
         owned=file("owned"),
-        installed=tuple(dict.fromkeys((file("installed").text or "").splitlines())),
-        unfinished=next(iter((file("unfinished").text or "").split()), None),
+        also=tuple(file(f"also.{path}") for path in every("also")),
+        installed=_lines(file("installed")),
+        unfinished=_first(file("unfinished")),
         gateway_port=listener("gateway", gateway_port),
         gateway=parse_job(gateway_print) if gateway_print else None,
         gateway_disabled=one("gateway.disabled") == "yes",
         gateway_system=one("gateway.system") == "yes",
         gateway_http=int(http[0]) if http[0].isdigit() else 0,
         gateway_live=healthz.get("ok") is True,
-        restart_needed=tuple(dict.fromkeys((file("restart_needed").text or "").splitlines())),
+        restart_needed=_lines(file("restart_needed")),
         shell_proxies=tuple(f"~/{name}" for name in every("shell.proxy")),
         agent_proxies=tuple(
             f"~/{name}"
@@ -177,6 +178,16 @@ def unpack(encoded: str | None) -> tuple[dict[str, File], dict[str, Folder]]:
     except (binascii.Error, tarfile.TarError) as error:
         raise ProbeError(f"the files arrived damaged ({error})") from error
     return files, folders
+
+
+def _first(file: File) -> str | None:
+    """The first word of a file, or why it can't be read."""
+    return file.trouble or next(iter(file.loose_text.split()), None)
+
+
+def _lines(file: File) -> tuple[str, ...]:
+    text = (file.content or b"").decode("utf-8", "replace")
+    return tuple(dict.fromkeys(text.splitlines()))
 
 
 def _named(manifest: str) -> str:

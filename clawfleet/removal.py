@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass, field, replace
 
 from clawfleet import homebrew, json5, ledger, merge, ownership, patch
@@ -37,9 +39,10 @@ def plan(snapshot: Snapshot, settings: Settings) -> Removal:
     A value of ours that somebody has changed since stays, and is noted. Trouble for a file that
     can't be read.
     """
-    book = ownership.read_ledger(snapshot.owned)
+    book = ownership.ledger_of(snapshot)
     removal = Removal(agent="gateway" in snapshot.installed and snapshot.plist.exists)
     read = {file.link or file.path: file for file in snapshot.read_by_gateway}
+    read |= {file.link or file.path: file for file in snapshot.also if file.exists}
     others = {
         file.link or file.path: file
         for file in (snapshot.ollama_env, snapshot.brew_env)
@@ -115,15 +118,19 @@ def _without_traces(file: File) -> str:
 def _models(snapshot: Snapshot, settings: Settings, removal: Removal) -> list[Step]:
     ours = [line.removeprefix("model ") for line in snapshot.installed if line[:6] == "model "]
     there = {model.name for model in snapshot.models}
-    named = "".join(change.after.decode("utf-8", "replace") for change in removal.gateway)
+    left = {change.path: change.after for change in removal.gateway}
+    named = "".join(
+        left.get(file.link or file.path, file.content or b"").decode("utf-8", "replace")
+        for file in (snapshot.config, snapshot.auth)
+    )
     steps = []
     for model in ours if settings.remove_models else ():
         if not any(name in (model, f"{model}:latest") for name in there):
             continue
-        if f"ollama/{model}" in named:
+        if _names(named, model):
             removal.notes.append(f"{model} stays: your own config names it")
             continue
-        body = quote(f'{{"model": "{model}"}}')
+        body = quote(json.dumps({"model": model}))
         address = f"http://127.0.0.1:{settings.ollama_port}/api/delete"
         steps.append(
             Step(
@@ -137,6 +144,13 @@ def _models(snapshot: Snapshot, settings: Settings, removal: Removal) -> list[St
             )
         )
     return steps
+
+
+def _names(config: str, model: str) -> bool:
+    """Whether a text names a model: ``ollama/tiny``, or ``id: 'tiny'`` in Ollama's list."""
+    name = re.escape(model.removesuffix(":latest"))
+    before, after = r"(ollama/|\bid[\"']?\s*:\s*[\"'])", r"(:latest)?(?![\w.:-])"
+    return re.search(before + name + after, config) is not None
 
 
 def _ollama(snapshot: Snapshot, settings: Settings) -> list[Step]:
@@ -170,11 +184,14 @@ def _forget(line: str) -> str:
 
 
 def _left_installed(snapshot: Snapshot, settings: Settings) -> list[str]:
-    kinds = {"model ": settings.remove_models, "formula ollama": settings.remove_ollama}
+    gone = {
+        "model": settings.remove_models,
+        "formula ollama": settings.remove_ollama,
+        "cask ollama-app": settings.remove_ollama,
+    }
     stays = [
         line
         for line in snapshot.installed
-        if line != "gateway"
-        and not any(line.startswith(kind) and gone for kind, gone in kinds.items())
+        if line != "gateway" and not gone.get(line) and not gone.get(line.partition(" ")[0])
     ]
     return [f"stays installed: {', '.join(stays)}"] if stays else []

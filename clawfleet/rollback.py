@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from clawfleet import json5, patch
 from clawfleet.backups import Backups, Kept
-from clawfleet.plan import FileChange, Trouble
+from clawfleet.plan import FileChange, Trouble, guard
+from clawfleet.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,18 @@ class Rollback:
     notes: list[str]
 
 
-def plan(backups: Backups, run: str | None) -> Rollback:
-    """Back to how it was before `run`, or before the newest run; Trouble where there is none.
+def nothing(backups: Backups) -> str:
+    """Why there is nothing to put back."""
+    if not backups.read:
+        return "no run has changed anything here"
+    older = [run for run in backups.runs if run < backups.read[-1].run][:3]
+    more = f"; --data run=ID goes further back, such as {', '.join(older)}" if older else ""
+    return f"everything is as it was before run {backups.read[-1].run} already{more}"
+
+
+def plan(backups: Backups, run: str | None, snapshot: Snapshot) -> Rollback:
+    """Back to how it was before `run`, or before the newest run; Trouble where there is none, and
+    for a file that may not be written.
 
     A file that somebody has edited since loses only what the runs had changed in it; where that
     can't be told apart, the whole file goes back, and the note says so (the rollback keeps a
@@ -50,20 +61,31 @@ def plan(backups: Backups, run: str | None) -> Rollback:
             parts[kept.path] = kept.part
         names.append(backup.run)
         domain |= {line.partition("=")[0]: line for line in backup.domain}
+    placed = {
+        path: file
+        for file in (*snapshot.written, snapshot.owned)
+        for path in (file.path, file.link)
+        if path
+    }
     changes: dict[str, list[FileChange]] = {"gateway": [], "other": []}
     because = f"as it was before run {names[-1]}" if names else ""
     for path, content in files.items():
-        change = FileChange(
-            backups.now[path],
-            content or b"",
-            modes[path],
-            (because,),
-            gone=content is None,
+        there = backups.now[path]
+        change = FileChange(there, content or b"", modes[path], (because,), gone=content is None)
+        if change.same and (content is None or there.mode == modes[path]):
+            continue
+        if path in placed:
+            # Where a link is by now, its own target is put back, and the link stays.
+            change = replace(change, file=replace(there, path=guard(placed[path], snapshot).path))
+        changes[parts[path]].append(change)
+    hidden = [name for name, line in domain.items() if "@" in line]
+    if hidden:
+        notes.append(
+            f"{', '.join(hidden)} of launchd's domain held a password and is not set again; it is "
+            f"in {names[-1]}'s backup"
         )
-        moded = content is not None and backups.now[path].mode != modes[path]
-        if not change.same or moded:
-            changes[parts[path]].append(change)
-    return Rollback(changes["gateway"], changes["other"], tuple(domain.values()), notes)
+    lines = tuple(line for name, line in domain.items() if name not in hidden)
+    return Rollback(changes["gateway"], changes["other"], lines, notes)
 
 
 def _before(kept: Kept, now: bytes | None) -> tuple[bytes | None, str]:

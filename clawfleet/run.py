@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from pyinfra.api.output import format_text
 from pyinfra.api.state import StateStage
 from pyinfra.context import ctx_host, ctx_state
 
-from clawfleet import redact, secret_source, wish
+from clawfleet import commit, redact, secret_source, wish
 from clawfleet import settings as settings_module
 from clawfleet.connection import tune
 from clawfleet.credentials import Secret
@@ -56,6 +57,8 @@ class MacRun:
     """The gateway was stopped to replace its files, and nothing has started it since."""
     known_secrets: frozenset[str] = frozenset()
     """Kept out of whatever is printed, wherever they stand in it."""
+    also: tuple[str, ...] = ()
+    """Further files to be read, by their paths."""
     _snapshot: Snapshot | None = None
     _stage: StateStage | None = None
     _at: float = 0.0
@@ -97,6 +100,13 @@ class MacRun:
         self.evidence.clear()
         self.trouble = None
 
+    def look_at(self, paths: Sequence[str]) -> None:
+        """Read these files of the Mac, too."""
+        new = tuple(path for path in paths if path not in self.also)
+        if new:
+            self.also += new
+            self._snapshot = None
+
     def changed(self) -> None:
         """The Mac is no longer what the snapshot says."""
         self._snapshot = None
@@ -104,6 +114,14 @@ class MacRun:
     def _read(self) -> Snapshot:
         snapshot = self._read_all()
         cut = snapshot.unfinished
+        if cut is not None and not commit.RUN_ID.fullmatch(cut):
+            # It becomes a part of paths and scripts.
+            raise Trouble(
+                f"~/.clawfleet/unfinished names no run of clawfleet: {cut[:60]!r}",
+                expected="the run that was cut off here, such as 20261123-153000-1a2b",
+                fix="on the Mac: rm ~/.clawfleet/unfinished (every run's files from before are in "
+                "~/.clawfleet/backups), then run again",
+            )
         self.cut = cut is not None
         if cut and cut != self.transaction:
             self.transaction = cut
@@ -112,14 +130,14 @@ class MacRun:
 
     def _read_all(self) -> Snapshot:
         self.port = self.port or self.settings.gateway_port
-        snapshot = mac_fact.read(self.host, self.settings, self.port)
+        snapshot = mac_fact.read(self.host, self.settings, self.port, self.also)
         if snapshot.kernel != "Darwin":
             return snapshot
         self.known_secrets |= wish.secrets_in(snapshot)
         port = wish.gateway_port(snapshot, self.settings)
         if port != self.port:
             self.port = port
-            snapshot = mac_fact.read(self.host, self.settings, port)
+            snapshot = mac_fact.read(self.host, self.settings, port, self.also)
         return snapshot
 
     def secrets(self) -> dict[str, Secret]:

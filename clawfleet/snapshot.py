@@ -187,11 +187,13 @@ class Snapshot:
 
     owned: File = field(default_factory=lambda: File("", None))
     """``~/.clawfleet/owned.json``, the ledger of what earlier runs wrote."""
+    also: tuple[File, ...] = ()
+    """Further files that were asked for, as the ledger names them."""
     installed: tuple[str, ...] = ()
     """What earlier runs installed here, such as ``formula ollama`` or ``model gpt-oss:20b``."""
     unfinished: str | None = None
     """Name of the run that has replaced files of the gateway and was cut off before the gateway
-    was seen well again."""
+    was seen well again; anything else than a run's name: the note of it is damaged."""
 
     gateway_port: Listener = field(default_factory=lambda: Listener(18789))
     gateway: Job | None = None
@@ -205,6 +207,12 @@ class Snapshot:
     """Reasons that an earlier change left, until a healthy restart takes them away."""
     shell_proxies: tuple[str, ...] = ()
     agent_proxies: tuple[str, ...] = ()
+
+    @property
+    def written(self) -> tuple[File, ...]:
+        """The files that a deploy may write, also those that are not there."""
+        files = (self.config, self.auth, self.dotenv, self.service_env, self.plist)
+        return (*files, self.ollama_env, self.brew_env, *self.also)
 
     @property
     def read_by_gateway(self) -> tuple[File, ...]:

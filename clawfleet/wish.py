@@ -9,10 +9,11 @@ from typing import Any
 
 import jinja2
 
-from clawfleet import credentials, dotenv, ledger, merge, ownership, redact
+from clawfleet import credentials, dotenv, gateway, json5, ledger, merge, ownership, redact
 from clawfleet.capabilities import Shape, wanted_shape
 from clawfleet.documents import at, blank, read, text
 from clawfleet.edits import UNKNOWN, Change
+from clawfleet.key_sources import VARIABLES
 from clawfleet.ledger import Drift, Ledger
 from clawfleet.openclaw import can
 from clawfleet.plan import FileChange, Step, Trouble, guard
@@ -21,7 +22,6 @@ from clawfleet.snapshot import File, Snapshot
 
 CONFIG = "openclaw.json.j2"
 AUTH = "auth-profiles.json.j2"
-_DEFAULT_PORT: int = Settings.model_fields["gateway_port"].default
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ def render(template: str, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def secrets_in(snapshot: Snapshot) -> frozenset[str]:
-    """The secrets in the Mac's own files, to be kept out of whatever is printed."""
+    """The secrets in the Mac's own files, to be kept out of whatever is printed: those that stand
+    there now, and those in whose place something of ours stands."""
     found: set[str] = set()
 
     def walk(value: Any, path: tuple[str, ...]) -> None:
@@ -63,22 +64,30 @@ def secrets_in(snapshot: Snapshot) -> frozenset[str]:
             walk(read(file), ())
         except Trouble:
             continue
-    for file in (snapshot.dotenv, snapshot.service_env):
-        for name, value in dotenv.values(file.loose_text).items():
+    texts = [snapshot.dotenv.loose_text, snapshot.service_env.loose_text]
+    try:
+        book = ownership.read_ledger(snapshot.owned)
+    except Trouble:
+        book = Ledger()
+    for document in book.documents.values():
+        for record in document.records:
+            path = tuple(step for step in record.path if isinstance(step, str))
+            walk(json5.loads(record.source) if record.source else None, path)
+    texts += [lines.before or "" for lines in book.lines.values()]
+    for source in texts:
+        for name, value in dotenv.values(source).items():
             if redact.is_secret_key((name,)):
                 found.add(value)
-    return frozenset(s for s in found if len(s) >= 6 and "${" not in s) - redact.MARKERS
+    long = frozenset(secret for secret in found if len(secret) >= 6 and "${" not in secret)
+    # The name of a variable in the place of a key is no secret.
+    return long - redact.MARKERS - set(VARIABLES.values())
 
 
 def gateway_port(snapshot: Snapshot, settings: Settings) -> int:
     """The gateway's port: the setting where it was changed, else the Mac's own config's."""
-    if settings.gateway_port != _DEFAULT_PORT:
+    if settings.gateway_port != gateway.DEFAULT_PORT:
         return settings.gateway_port
-    try:
-        port = at(read(snapshot.config), ("gateway", "port"))
-    except Trouble:
-        return settings.gateway_port
-    return port if isinstance(port, int) and 0 < port < 65536 else settings.gateway_port
+    return gateway.configured(snapshot) or settings.gateway_port
 
 
 def plan(
@@ -115,7 +124,7 @@ def plan(
             expected="credentials in OpenClaw's own store",
             fix="on the Mac: openclaw doctor --fix --non-interactive --yes",
         )
-    book = ownership.read_ledger(snapshot.owned)
+    book = ownership.ledger_of(snapshot)
     config = _Merge(snapshot, snapshot.config, book, settings, asked)
     wanted = render(templates[CONFIG], _data(snapshot, settings, shape, config, token))
     if not caps.provider_timeout:

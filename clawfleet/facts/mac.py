@@ -6,7 +6,7 @@ config with its secrets. The script goes over stdin, so it stands in no argument
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,13 +27,14 @@ TIMEOUT = 90
 """Seconds for the whole reading; each part that could hang has a shorter bound of its own."""
 
 
-def read(host: Host, settings: Settings, gateway_port: int) -> Snapshot:
-    """The Mac as it is now. Trouble when the answer is not complete."""
+def read(host: Host, settings: Settings, gateway_port: int, also: Sequence[str] = ()) -> Snapshot:
+    """The Mac as it is now, with the files `also`. Trouble when the answer is not complete."""
     variables = {
         "OLLAMA_PORT": str(settings.ollama_port),
         "GATEWAY_PORT": str(gateway_port),
         "PREFIX": settings.homebrew_prefix or "",
         "AGENT": settings.agent,
+        "ALSO": "\n".join(also),
     }
 
     def parsed(output: str) -> Snapshot:

@@ -2,7 +2,8 @@
 # Prints lines "name<TAB>value"; text of several lines is "name:l<TAB>line" for each; all files come as
 # one tar. sh and BSD userland, no python3: a Mac without the Command Line Tools has none. Few
 # processes, as each costs 5 to 40 ms; everything that can hang has its own bound.
-# Set in front of it by the caller: OLLAMA_PORT GATEWAY_PORT PREFIX (may be empty) AGENT
+# Set in front of it by the caller: OLLAMA_PORT GATEWAY_PORT PREFIX (may be empty) AGENT ALSO (paths of
+# further files, one in a line)
 LC_ALL=C; export LC_ALL
 PATH="$PATH:/usr/sbin:/sbin"
 umask 077
@@ -144,6 +145,8 @@ file ollama_env "$HOME/.homebrew/services/ollama.env" || set -- "$@" "$HOME/.hom
 [ -n "$B" ] && { file brew_env "$B/etc/homebrew/brew.env" || set -- "$@" "$B/etc/homebrew/brew.env"; }
 for n in owned:owned.json installed:installed unfinished:unfinished restart_needed:restart-needed; do
   file "${n%:*}" "$HOME/.clawfleet/${n#*:}" || set -- "$@" "$HOME/.clawfleet/${n#*:}"; done
+IFS='
+'; set -f; for f in $ALSO; do unset IFS; kv also "$f"; file "also.$f" "$f" || set -- "$@" "$f"; done; set +f; unset IFS
 [ -f "$S/state/openclaw.sqlite" ] && kv openclaw.sqlite yes
 [ -f "$A/agent/openclaw-agent.sqlite" ] && kv openclaw.sqlite yes
 IFS='

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Generator, Iterable
+from dataclasses import replace
 from typing import Any, ParamSpec
 
 from pyinfra import host
@@ -150,6 +151,8 @@ def announce(mac: run.MacRun, steps: Iterable[Step], files: Iterable[FileChange]
         if mac.state.config.DIFF:
             for reason in change.reasons:
                 mac.say(f"  because {reason}")
+            if change.path == mac.snapshot.owned.path:
+                continue  # It is only ours, and holds secrets of the user's under no name.
             before = None if change.file.content is None else _decode(change.file.content)
             after = None if change.gone else _decode(change.after)
             path, known = short(change.path), mac.known_secrets
@@ -237,10 +240,37 @@ def write(
     return call(commit_files)
 
 
+def remember(before: Snapshot) -> FunctionCommand:
+    """A command that writes into the Mac's ledger what OpenClaw's own installer has made of the
+    files that it writes, as they were `before`."""
+
+    def write_down(mac: run.MacRun) -> None:
+        now = mac.snapshot
+        pairs = ((before.plist, now.plist), (before.service_env, now.service_env))
+        changed = [
+            FileChange(replace(old, path=old.link or old.path), new.content)
+            for old, new in pairs
+            if new.content is not None and new.content != old.content
+        ]
+        book = ledger_change(now, changed)
+        if not book:
+            return
+        script = commit.script(book, run=mac.transaction, part="gateway")
+        ok, output = shell(mac, script, 60)
+        if not ok:
+            raise Trouble(
+                f"{book[0].path} was not written: {last_lines(mac, output, 1)}",
+                expected="the LaunchAgent that was there before is remembered",
+                fix="the gateway is well; what was there before is in ~/.clawfleet/backups",
+            )
+
+    return call(write_down)
+
+
 def ledger_change(snapshot: Snapshot, files: Iterable[FileChange]) -> list[FileChange]:
     """The new content of the Mac's ledger once these files are written."""
     before = snapshot.owned
-    after = ledger.dumps(ledger.record(ownership.read_ledger(before), files))
+    after = ledger.dumps(ledger.record(ownership.ledger_of(snapshot), files))
     change = FileChange(before, after.encode())
     return [] if change.same else [change]
 

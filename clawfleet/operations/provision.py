@@ -21,6 +21,7 @@ from clawfleet.operations.mac import (
     execute,
     hand_over,
     mac_operation,
+    remember,
     write,
 )
 from clawfleet.operations.pull import pull
@@ -182,9 +183,12 @@ def gateway() -> Commands:
         decision = gateway_plan.Decision("restart", ("its sessions shall be forgotten",))
     step = gateway_plan.step(mac.snapshot, mac.settings, mac.port, decision, run=mac.transaction)
     announce(mac, [step], ())
+    before = mac.snapshot
     # From here on the script itself looks after the gateway, also when it fails.
     yield call(hand_over)
     yield execute(step)
+    if decision.action == "reinstall":
+        yield remember(before)
 
 
 def _templates() -> dict[str, str]:

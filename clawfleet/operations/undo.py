@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pyinfra import host
 
-from clawfleet import environment
+from clawfleet import environment, ownership
 from clawfleet import gateway as gateway_plan
 from clawfleet import ollama as ollama_plan
 from clawfleet import openclaw as openclaw_plan
 from clawfleet import removal as removal_plan
 from clawfleet import rollback as rollback_plan
 from clawfleet.facts import mac as mac_fact
+from clawfleet.openclaw import can
 from clawfleet.operations.mac import (
     Commands,
     announce,
@@ -24,6 +26,7 @@ from clawfleet.operations.mac import (
 )
 from clawfleet.plan import FileChange, Step
 from clawfleet.run import MacRun, current
+from clawfleet.snapshot import File, Snapshot
 
 
 @mac_operation
@@ -38,11 +41,13 @@ def rollback() -> Commands:
     """
     mac = current()
     found = mac_fact.read_backups(mac.host, mac.settings.run)
-    plan = rollback_plan.plan(found, mac.settings.run)
+    mac.look_at([path for path in found.now if path not in _paths(mac.snapshot)])
+    plan = rollback_plan.plan(found, mac.settings.run, mac.snapshot)
     for note in plan.notes:
         mac.say(note, "yellow")
-    if not plan.gateway and not plan.other and not plan.domain:
-        host.noop("nothing to put back" if found.runs else "no run has changed anything here")
+    if not plan.gateway and not plan.other and not plan.domain and not mac.cut:
+        mac.say(rollback_plan.nothing(found))
+        host.noop("nothing to put back")
         return
     set_again = environment.set_again(mac.snapshot, plan.domain)
     reason = "files from before a run were put back"
@@ -57,16 +62,24 @@ def remove() -> Commands:
     those that clawfleet brought.
     """
     mac = current()
+    mac.look_at(ownership.elsewhere(mac.snapshot))
     plan = removal_plan.plan(mac.snapshot, mac.settings)
     for note in plan.notes:
         mac.say(note, "yellow")
-    if not plan.files and not plan.steps:
+    if not plan.files and not plan.steps and not mac.cut:
+        mac.say("there is nothing of clawfleet's to take out")
         host.noop("nothing of clawfleet's is here")
         return
     yield from _go_back(mac, plan.gateway, plan.other, "clawfleet's keys were taken out")
     announce(mac, plan.steps, ())
     for step in plan.steps:
         yield execute(step)
+
+
+def _paths(snapshot: Snapshot) -> set[str]:
+    """Of the files that were read, and of what the links among them lead to."""
+    files = (*snapshot.written, snapshot.owned)
+    return {path for file in files for path in (file.path, file.link) if path}
 
 
 def _go_back(
@@ -82,11 +95,10 @@ def _go_back(
     gone = any(change.gone and change.file.path == snapshot.plist.path for change in read)
     there = snapshot.plist.exists or any("LaunchAgents" in change.path for change in read)
     restart = []
-    if (read or before) and there:
-        decision = gateway_plan.Decision("remove" if gone else "restart", (reason,))
-        restart = [
-            gateway_plan.step(snapshot, mac.settings, mac.port, decision, run=mac.transaction)
-        ]
+    if not read and not before:
+        reason = f"run {mac.transaction} was cut off before it was seen well"
+    if (read or before or mac.cut) and there:
+        restart = [_start(mac, read, reason, gone=gone)]
     again = _ollama_again(mac, other)
     announce(mac, [*before, *restart, *again], [*read, *other])
     if read:
@@ -101,6 +113,35 @@ def _go_back(
         yield write(other, book=False)
     for step in again:
         yield execute(step)
+
+
+def _start(mac: MacRun, read: list[FileChange], reason: str, *, gone: bool) -> Step:
+    """The gateway with the files that were put back, installed again where its LaunchAgent no
+    longer fits them (another port, a Node that this OpenClaw can't use)."""
+    snapshot, settings = mac.snapshot, mac.settings
+    after = _written(snapshot, read)
+    port = gateway_plan.configured(after) or gateway_plan.DEFAULT_PORT
+    outdated = gateway_plan.drift(after, port, can(after, settings))
+    if gone:
+        decision = gateway_plan.Decision("remove", (reason,))
+    elif outdated:
+        decision = gateway_plan.Decision("reinstall", (reason, *outdated))
+    else:
+        decision = gateway_plan.Decision("restart", (reason,))
+        port = gateway_plan.opened(after) or port
+    run = mac.transaction
+    return gateway_plan.step(snapshot, settings, mac.port, decision, run=run, opens=port)
+
+
+def _written(snapshot: Snapshot, changes: list[FileChange]) -> Snapshot:
+    """The Mac as its config and LaunchAgent will be."""
+    contents = {change.path: None if change.gone else change.after for change in changes}
+
+    def will_be(file: File) -> File:
+        path = file.link or file.path
+        return replace(file, content=contents[path]) if path in contents else file
+
+    return replace(snapshot, config=will_be(snapshot.config), plist=will_be(snapshot.plist))
 
 
 def _ollama_again(mac: MacRun, other: list[FileChange]) -> list[Step]:

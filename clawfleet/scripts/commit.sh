@@ -38,7 +38,11 @@ due() { : > "$B/$1.due" || exit 1; }
 moving() { cat > "$B/moving.new" && sync && mv -f "$B/moving.new" "$B/moving" && trap - EXIT || exit 1; }
 # put FILE NAME TEMPORARY: back as it was when this run began
 put() { if [ -e "$B/$2" ]; then rm -f "$3"; cp -p "$B/$2" "$3" && mv -f "$3" "$1"; else rm -f "$1"; fi; }
-# prune N: only the newest N backups stay, and this run's, whatever the clocks say
+# prune N: only the newest N backups stay, this run's and that of one that was cut off, whatever the
+# clocks say; so does a folder under any other name, which somebody made to keep it
+runs() { ls -1r "$BACKUPS" | grep -E '^[0-9]{8}-[0-9]{6}-[0-9a-f]{4}$'; }
 prune() {
-  n=0; for d in $(ls -1r "$BACKUPS"); do n=$((n+1)); [ $n -gt "$1" ] && [ "$d" != "$RUN" ] && rm -rf "${BACKUPS:?}/$d"; done
+  cut=$(cat "$HOME/.clawfleet/unfinished" 2>/dev/null)
+  n=0; for d in $(runs); do n=$((n+1))
+    [ $n -gt "$1" ] && [ "$d" != "$RUN" ] && [ "$d" != "$cut" ] && rm -rf "${BACKUPS:?}/$d"; done
 }

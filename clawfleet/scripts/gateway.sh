@@ -26,7 +26,8 @@ well() {
           [ $same = yes ] && { echo "pid $pid is well on port $PORT"; return 0; }
           h="pid $pid ended again, now $(job pid)";;
         esac
-        seen="openclaw health: $(printf '%s' "$h" | tail -2 | cut -c1-300)"
+        # Without the lines of Node's stack.
+        seen="openclaw health: $(printf '%s\n' "$h" | grep -v '^ *at ' | tail -2 | tr '\n' ' ' | cut -c1-300)"
       fi
     fi
     sleep 0.5

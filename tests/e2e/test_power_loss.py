@@ -151,12 +151,11 @@ def test_every_step_with_the_small_openclaw(small: Macs, reports: Path) -> None:
     assert again.changed() == []
 
 
+# 2026.9.6 only where no gateway is starting: when one that starts is killed, its lease may keep
+# every later start waiting for five minutes, whatever the files say (docs/limits.md).
 REAL = [
-    (
-        "2026.2.17",
-        ["candidate written", "between the moves", "environment moved", "after bootstrap"],
-    ),
-    ("2026.9.6", ["stopped", "after bootstrap"]),
+    ("2026.2.17", ["between the moves", "environment moved", "after bootstrap"]),
+    ("2026.9.6", ["stopped", "moved"]),
 ]
 
 

@@ -142,12 +142,21 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
                 use_small(mac)
             runs["no key"] = pyinfra(lab, "--dry", *full, *keys(broken), reports=reports)
             runs["json"] = pyinfra(lab, "--dry", "--json", *keys(wished), reports=reports)
+            for task in ("rollback", "remove"):
+                back = ("--dry", *full, "--data", f"run={_first_run(lab.macs['mac1'])}")
+                script = f"tasks/{task}.py"
+                runs[task] = pyinfra(lab, *back, "--limit", "mac1", task=script, reports=reports)
             lab.macs["mac1"].exec(["sh", "-c", "sleep 1; true", "canary-in-a-command"])
         listing = "".join(
             mac.exec("ls -laR ~/.clawfleet ~/.openclaw").stdout.decode()
             for mac in lab.macs.values()
         )
         yield Story(lab, watched, runs, reports, files, listing, homes)
+
+
+def _first_run(mac: Mac) -> str:
+    """The run that replaced the user's own key."""
+    return mac.exec("ls -1 ~/.clawfleet/backups", check=True).stdout.decode().split()[0]
 
 
 def _files(mac: Mac) -> dict[str, str]:
@@ -166,11 +175,16 @@ def test_the_runs_went_as_they_should(story: Story) -> None:
     logs = story.runs["deploy"].log + story.runs["failing"].log
     assert codes == {
         "dry": 0, "deploy": 0, "again": 0, "failing": 1, "no key": 1, "json": 0,
+        "rollback": 0, "remove": 0,
     }, logs  # fmt: skip
+    for task in ("rollback", "remove"):
+        assert "Will remove ~/.clawfleet/owned.json" in story.runs[task].log
     assert story.runs["again"].changed() == [], story.runs["again"].log
 
 
-@pytest.mark.parametrize("run", ["dry", "deploy", "again", "failing", "no key", "json"])
+@pytest.mark.parametrize(
+    "run", ["dry", "deploy", "again", "failing", "no key", "json", "rollback", "remove"]
+)
 def test_no_run_prints_a_secret(story: Story, run: str) -> None:
     done = story.runs[run]
     assert leaks(done.out + done.log) == []

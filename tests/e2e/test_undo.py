@@ -188,3 +188,68 @@ def test_a_removal_whose_gateway_fails_changes_nothing(lab: Lab, mac: Mac, repor
     assert "and the gateway runs with them" in done.log
     assert files(mac) == deployed
     assert json5.loads(home(mac, ".clawfleet/owned.json"))["schema"] == 1
+
+
+@pytest.mark.parametrize("task", [ROLLBACK, REMOVE])
+def test_the_port_and_the_launch_agent_come_back(
+    lab: Lab, mac: Mac, before: dict[str, str], reports: Path, task: str
+) -> None:
+    port = ("--data", "gateway_port=19000")
+    done = run(lab, "-y", *port, reports=reports)
+    assert done.code == 0, done.log
+    assert "Will install the gateway again: its plist has port 18789" in done.log
+    again = run(lab, "-y", "--json", *port, reports=reports)
+    assert again.changed() == [], again.log
+    done = run(lab, "-y", *port, "--data", "gateway_start_timeout=30", task=task, reports=reports)
+    assert done.code == 0, done.log
+    assert files(mac) == before
+    assert well(mac)
+
+
+def test_another_agent_is_not_forgotten(
+    lab: Lab, mac: Mac, before: dict[str, str], reports: Path
+) -> None:
+    assert run(lab, "-y", reports=reports).code == 0
+    assert run(lab, "-y", "--data", "agent=work", reports=reports).code == 0
+    deployed = files(mac)
+    work = "./.openclaw/agents/work/agent/auth-profiles.json"
+    assert work in deployed
+    assert run(lab, "-y", "--data", "agent=work", task=REMOVE, reports=reports).code == 0
+    assert files(mac) == before
+    assert run(lab, "-y", task=ROLLBACK, reports=reports).code == 0
+    assert files(mac) == deployed
+
+
+@pytest.mark.usefixtures("before")
+@pytest.mark.parametrize("note", ["x;touch${IFS}~/pwned", "../../x"])
+@pytest.mark.parametrize("task", ["deploy.py", ROLLBACK, REMOVE])
+def test_a_damaged_note_of_a_run_is_neither_run_nor_followed(
+    lab: Lab, mac: Mac, reports: Path, note: str, task: str
+) -> None:
+    path = f"{mac.spec.home}/.clawfleet/unfinished"
+    mac.exec("mkdir -p ~/.clawfleet", check=True)
+    mac.write(path, f"{note}\n".encode(), 0o600)
+    done = run(lab, "-y", task=task, reports=reports)
+    mac.exec("rm ~/.clawfleet/unfinished", check=True)
+    assert done.code == 1
+    assert "unfinished names no run of clawfleet" in done.log
+    assert "pwned" not in mac.exec("ls ~").stdout.decode()
+    assert well(mac)
+
+
+@pytest.mark.parametrize("task", [ROLLBACK, REMOVE])
+def test_a_gateway_that_a_cut_run_stopped_is_started(
+    lab: Lab, mac: Mac, before: dict[str, str], reports: Path, task: str
+) -> None:
+    cut = "20991231-235959-abcd"
+    # Without the backups of the tests before there is nothing else to go back to.
+    mac.exec("rm -rf ~/.clawfleet/backups; mkdir -p ~/.clawfleet", check=True)
+    mac.exec(f"echo {cut} > ~/.clawfleet/unfinished", check=True)
+    mac.exec(f"launchctl bootout gui/{mac.spec.uid}/ai.openclaw.gateway", check=True)
+    assert not well(mac)
+    done = run(lab, "-y", task=task, reports=reports)
+    assert done.code == 0, done.log
+    assert f"run {cut} was cut off" in done.log
+    assert well(mac)
+    assert files(mac) == before
+    assert "unfinished" not in mac.exec("ls ~/.clawfleet").stdout.decode()

@@ -102,7 +102,7 @@ def test_sessions_are_reset_only_when_asked(small_lab: Lab, mac: Mac, reports: P
     )
     assert asked.code == 0, asked.log
     assert mac.read(path) == b"{}"
-    kept = "~/.clawfleet/backups/*/gateway/sessions-sessions.json"
+    kept = "~/.clawfleet/backups/*/gateway/main-sessions-sessions.json"
     assert b"sessionId" in mac.exec(f"cat {kept}").stdout
 
 

@@ -2,36 +2,26 @@ from __future__ import annotations
 
 import base64
 import os
-import stat
-import subprocess
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from clawfleet import commit
-from clawfleet.plan import FileChange
-from clawfleet.snapshot import File
-from tests.unit import shells
+from tests.unit.commits import (
+    DASH,
+    RUN,
+    Shell,
+    absent,
+    backups,
+    change,
+    mode,
+    run,
+    script,
+    temporary,
+    there,
+)
 from tests.unit.factory import file
 from tests.unit.shells import SHELLS
-
-RUN = "20261123-153000-1a2b"
-Shell = tuple[str, ...]
-DASH = ("dash",)
-NOTHING_RUNS = {"launchctl": 'echo "$1" >> "$HOME/launchctl"; exit 113', "lsof": "exit 1"}
-
-
-def run(
-    shell: Shell, text: str, home: Path, *, commands: Mapping[str, str] | None = None, **more: Any
-) -> subprocess.CompletedProcess[str]:
-    return shells.run(shell, text, home, commands=NOTHING_RUNS | dict(commands or {}), **more)
-
-
-def script(changes: list[FileChange], **more: Any) -> str:
-    """Of files that the gateway reads, unless another port is given."""
-    return commit.script(changes, **{"port": 18789, "run": RUN, **more})
 
 
 @pytest.fixture
@@ -40,34 +30,6 @@ def home(tmp_path: Path) -> Path:
     folder = tmp_path / 'ho me\'s $HOME "x" `y`'
     folder.mkdir()
     return folder
-
-
-def mode(path: Path) -> str:
-    return f"{stat.S_IMODE(path.stat().st_mode):o}"
-
-
-def there(path: Path, content: str, permissions: int = 0o600) -> File:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content)
-    path.chmod(permissions)
-    return file(str(path), content, mode=f"{permissions:o}")
-
-
-def absent(path: Path) -> File:
-    return file(str(path))
-
-
-def change(before: File, after: str, **more: Any) -> FileChange:
-    return FileChange(before, after.encode(), **more)
-
-
-def backups(home: Path) -> Path:
-    return home / ".clawfleet" / "backups"
-
-
-def temporary(home: Path) -> list[str]:
-    found = [str(p) for p in home.rglob("*") if ".clawfleet-" in p.name]
-    return [name for name in found if "backups" not in name]
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -354,79 +316,3 @@ def test_files_that_the_gateway_does_not_read_are_kept_apart(home: Path) -> None
     assert (backups(home) / RUN / "other" / "services-ollama.env").read_text() == "A=1"
     run(DASH, commit.restore(RUN), home, check=True)
     assert (env.read_text(), config.read_text()) == ("A=2", "old")
-
-
-def unfinished(home: Path) -> str | None:
-    path = home / ".clawfleet" / "unfinished"
-    return path.read_text() if path.exists() else None
-
-
-def test_the_next_run_can_see_that_one_was_cut_off(home: Path) -> None:
-    config = home / ".openclaw" / "openclaw.json"
-    old = there(config, "old")
-    assert run(DASH, script([change(old, "new")], validate="false"), home).returncode == 65
-    assert unfinished(home) is None
-    # Before the gateway is stopped, so that whoever finds it stopped knows why.
-    seen = {"launchctl": 'cat "$HOME/.clawfleet/unfinished" >> "$HOME/seen"; exit 3'}
-    run(DASH, script([change(old, "new")]), home, commands=seen, check=True)
-    assert (home / "seen").read_text().startswith(RUN)
-    assert unfinished(home) == f"{RUN}\n"
-
-
-def test_files_that_the_gateway_does_not_read_open_no_transaction(home: Path) -> None:
-    run(DASH, script([change(absent(home / "x"), "1")], port=None), home, check=True)
-    assert unfinished(home) is None
-
-
-@pytest.mark.parametrize("shell", SHELLS)
-def test_a_file_can_be_taken_away_and_comes_back(shell: Shell, home: Path) -> None:
-    config = home / ".openclaw" / "openclaw.json"
-    gone = change(there(config, "old", 0o640), "", gone=True)
-    run(shell, script([gone]), home, check=True)
-    assert not config.exists()
-    run(shell, commit.restore(RUN), home, check=True)
-    assert (config.read_text(), mode(config)) == ("old", "640")
-
-
-def test_a_writer_in_the_last_window_is_not_undone_by_a_restore(home: Path) -> None:
-    """The compare fails after the copies were made: those are not what has to come back."""
-    config = home / ".openclaw" / "openclaw.json"
-    old = there(config, "old")
-    writes = {"launchctl": 'printf theirs > "$HOME/.openclaw/openclaw.json"; exit 3'}
-    done = run(DASH, script([change(old, "new")]), home, commands=writes)
-    assert done.returncode == commit.CHANGED_MEANWHILE
-    assert run(DASH, commit.restore(RUN), home).returncode == commit.NOTHING_TO_RESTORE
-    assert config.read_text() == "theirs"
-
-
-def test_what_somebody_wrote_after_us_is_kept_when_the_old_file_returns(home: Path) -> None:
-    config = home / ".openclaw" / "openclaw.json"
-    run(DASH, script([change(there(config, "old"), "new")]), home, check=True)
-    config.write_text("new, and theirs")
-    done = run(DASH, commit.restore(RUN), home, check=True)
-    assert config.read_text() == "old"
-    since = backups(home) / RUN / "gateway" / "openclaw-openclaw.json.since"
-    assert since.read_text() == "new, and theirs"
-    assert str(since) in done.stderr
-
-
-def test_other_files_of_the_gateway_are_copied_too(home: Path) -> None:
-    config, env = home / ".openclaw" / "openclaw.json", home / ".openclaw" / ".env"
-    there(env, "A=1")
-    text = script([change(there(config, "old"), "new")], also=[str(env), str(home / "none")])
-    run(DASH, text, home, check=True)
-    assert (backups(home) / RUN / "gateway" / "openclaw-env").read_text() == "A=1"
-    env.write_text("A=2")
-    run(DASH, commit.restore(RUN), home, check=True)
-    assert env.read_text() == "A=2"
-
-
-def test_a_link_at_the_temporary_name_is_not_followed(home: Path) -> None:
-    config = home / ".openclaw" / "openclaw.json"
-    old = there(config, "old")
-    target = there(home / "target", "theirs")
-    (home / ".openclaw" / f"openclaw.json.clawfleet-{RUN}").symlink_to(target.path)
-    run(DASH, script([change(old, "new")]), home, check=True)
-    assert (home / "target").read_text() == "theirs"
-    assert config.read_text() == "new"
-    assert not config.is_symlink()

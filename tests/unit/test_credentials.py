@@ -322,3 +322,20 @@ def test_a_plan_shows_no_secret_when_printed() -> None:
     resolved = {"zai": Secret(KEY)}
     assert KEY not in repr(resolved)
     assert KEY not in repr(KeySource(env="A"))
+
+
+def test_a_key_that_ours_took_the_place_of_is_known_too() -> None:
+    snapshot = written(mac(), plan(mac()))
+    documents = {
+        snapshot.config.path: ledger.Document(
+            (ledger.Record(("profiles", "zai:default", "key"), "set", "", "'the-former-key'"),)
+        )
+    }
+    lines = {snapshot.dotenv.path: ledger.Lines("OLD_TOKEN=the-former-token\n", "")}
+    book = ledger.dumps(ledger.Ledger(documents, lines))
+    config = file(snapshot.config.path, "{ x: { apiKey: 'ZAI_API_KEY' } }")
+    known = replace(snapshot, owned=file("/o", book), config=config)
+    found = wish.secrets_in(known)
+    assert {"the-former-key", "the-former-token"} <= found
+    assert "ZAI_API_KEY" not in found, "the name of a variable is shown"
+    assert wish.secrets_in(replace(known, owned=file("/o", "{"))), "whatever the ledger is"

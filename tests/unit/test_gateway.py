@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from clawfleet.gateway import Decision, decide, health_ok, is_gateway
+from clawfleet.gateway import Decision, decide, health_ok, is_gateway, opened
 from clawfleet.plan import Trouble
 from clawfleet.snapshot import Job, Listener, Node, Process, Snapshot
 from tests.unit.factory import (
@@ -204,3 +204,13 @@ def test_a_gateway_that_is_ended_is_named() -> None:
     decision = decide(replace(healthy(), gateway_port=by_hand), settings(), 18789, ())
     assert decision.action == "restart"
     assert any("ends pid 77, a gateway that was started by hand" in r for r in decision.reasons)
+
+
+def test_the_port_that_these_files_open() -> None:
+    snapshot = healthy()
+    assert opened(with_plist(snapshot, plist(port=18791))) == 18791
+    unpinned = plist().replace(b"--port", b"--verbose")
+    config = file(snapshot.config.path, "{ gateway: { port: 18792 } }")
+    assert opened(replace(with_plist(snapshot, unpinned), config=config)) == 18792
+    nothing = replace(with_plist(snapshot, b"broken"), config=file(snapshot.config.path, "{"))
+    assert opened(nothing) is None

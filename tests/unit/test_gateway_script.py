@@ -292,7 +292,7 @@ def test_sessions_are_forgotten_only_when_asked(home: Path, wish: bool, after: s
         check=True,
     )
     assert sessions.read_text() == after
-    kept = home / ".clawfleet" / "backups" / RUN / "gateway" / "sessions-sessions.json"
+    kept = home / ".clawfleet" / "backups" / RUN / "gateway" / "main-sessions-sessions.json"
     assert kept.exists() == wish
     assert not wish or kept.read_text() == '{"a": 1}'
 
@@ -327,3 +327,23 @@ def test_a_mac_without_a_gateway_gets_none_by_it(home: Path) -> None:
     done = run(DASH, gateway.start_again(18789, RUN), home, commands=COMMANDS)
     assert done.returncode == 1
     assert not (home / "calls").exists()
+
+
+def test_nodes_stack_does_not_hide_what_openclaw_said(home: Path) -> None:
+    says = "printf 'Error: gateway closed\\nBind: loopback\\n    at f (a.js:1:2)\\n'; exit 1;;"
+    broken = COMMANDS["openclaw"].replace("case $* in", f'case $* in\n"health "*) {says}', 1)
+    done = run(DASH, script(home, "restart"), home, commands=COMMANDS | {"openclaw": broken})
+    assert done.returncode == 1
+    assert "Error: gateway closed Bind: loopback" in done.stderr.splitlines()[-1]
+    assert "a.js" not in done.stderr
+
+
+def test_the_port_may_be_another_one_with_the_files_that_came_back(home: Path) -> None:
+    snapshot = replace(healthy(NEW), home=str(home), openclaw_bin=None, nodes=())
+    decision = Decision("restart", ("because",))
+    wished = settings(gateway_start_timeout=8, gateway_settle=2)
+    step = gateway.step(snapshot, wished, 18789, decision, run=RUN, opens=18790)
+    seen = COMMANDS | {"lsof": f'echo "$*" >> "$HOME/asked"\n{COMMANDS["lsof"]}'}
+    run(DASH, step.script, home, commands=seen, check=True)
+    asked = (home / "asked").read_text()
+    assert asked.index("18789") < asked.index("18790") == asked.rindex("18790")

@@ -13,7 +13,17 @@ from clawfleet.edits import Item
 from clawfleet.ownership import OWNED, RULES, due, owner, without
 from clawfleet.plan import Trouble
 from clawfleet.snapshot import Snapshot
-from tests.unit.factory import HOME, NEW, OLD, TEMPLATES, TOKEN, equipped, file, settings
+from tests.unit.factory import (
+    HOME,
+    NEW,
+    OLD,
+    TEMPLATES,
+    TOKEN,
+    equipped,
+    file,
+    settings,
+    trouble_is_useful,
+)
 
 DOCS = Path(__file__).parents[2] / "docs" / "safety.md"
 CONFIG = f"{HOME}/.openclaw/openclaw.json"
@@ -225,3 +235,30 @@ def test_a_ledger_that_cannot_be_read_stops_the_mac() -> None:
     with pytest.raises(Trouble) as stopped:
         wish.plan(snapshot, settings(), TEMPLATES, lambda: TOKEN)
     assert stopped.value.found.startswith(f"{LEDGER} can't be read")
+
+
+def test_a_file_that_was_moved_behind_a_link_is_still_the_one_we_wrote() -> None:
+    once = deployed(USER)
+    target = f"{CONFIG.rpartition('/')[0]}/dotfiles/openclaw.json"
+    moved = replace(once, config=replace(once.config, link=target))
+    assert list(ownership.ledger_of(moved).documents) == [target]
+    assert ownership.elsewhere(moved) == []
+    assert wish.plan(moved, settings(), TEMPLATES, lambda: "other").files == []
+    # Both are there: the link's target has a record of its own.
+    book = ownership.ledger_of(once)
+    both = ledger.Ledger({**book.documents, target: ledger.Document((), "", absent=True)})
+    known = replace(moved, owned=file(LEDGER, ledger.dumps(both)))
+    assert ownership.ledger_of(known) == both
+
+
+def test_a_file_of_another_agent_is_not_forgotten() -> None:
+    once = deployed(USER, OLD)
+    other = once.auth.path.replace("/main/", "/work/")
+    elsewhere = ownership.elsewhere(replace(once, auth=file(other)))
+    assert elsewhere == [once.auth.path]
+
+
+def test_a_ledger_that_cannot_be_read_is_not_taken_for_none() -> None:
+    with pytest.raises(Trouble) as stopped:
+        ownership.read_ledger(replace(file(LEDGER), trouble="not readable by this user"))
+    trouble_is_useful(stopped.value, LEDGER, "not readable")

@@ -79,12 +79,13 @@ def mac(tmp_path: Path) -> Path:
     return home
 
 
-def read(home: Path, shell: str, *, prefix: str = "") -> Snapshot:
+def read(home: Path, shell: str, *, prefix: str = "", also: str = "") -> Snapshot:
     words = shell.split()
     found = shutil.which(words[0])
     if found is None:
         pytest.skip(f"no {words[0]} on this machine")
     prelude = f"OLLAMA_PORT=11434\nGATEWAY_PORT=18789\nPREFIX={quote(prefix)}\nAGENT=main\n"
+    prelude += f"ALSO={quote(also)}\n"
     run = subprocess.run(
         [found, *words[1:], "-s"],
         input=prelude + SCRIPT,
@@ -343,3 +344,25 @@ def test_nobody_at_the_screen(mac: Path, shell: str) -> None:
 def test_another_system_is_not_looked_at_further(mac: Path, shell: str) -> None:
     (mac.parent / "bin" / "uname").write_text("#!/bin/sh\necho 'Linux x86_64'\n")
     assert read(mac, shell) == Snapshot("Linux")
+
+
+@pytest.mark.parametrize("shell", SH)
+def test_notes_of_ours_that_are_no_text_stop_no_reading(mac: Path, shell: str) -> None:
+    for name in ("unfinished", "installed", "restart-needed"):
+        write(mac, f".clawfleet/{name}").write_bytes(b"\xff\xfe one\n")
+    snapshot = read(mac, shell)
+    assert snapshot.unfinished == b"\xff\xfe".decode("utf-8", "surrogateescape")
+    assert snapshot.installed == snapshot.restart_needed == ("�� one",)
+    (mac / ".clawfleet" / "unfinished").unlink()
+    (mac / ".clawfleet" / "unfinished").mkdir()
+    assert read(mac, shell).unfinished == "not a regular file"
+
+
+@pytest.mark.parametrize("shell", SH)
+def test_further_files_are_read_where_that_is_asked(mac: Path, shell: str) -> None:
+    there = write(mac, ".openclaw/agents/a b/agent/auth-profiles.json", "{}")
+    gone = mac / "$(touch pwned)" / "*"
+    first, second = read(mac, shell, also=f"{there}\n{gone}").also
+    assert (first.path, first.content, first.folder) == (str(there), b"{}", str(there.parent))
+    assert (second.path, second.exists) == (str(gone), False)
+    assert not list(mac.rglob("pwned"))

@@ -153,3 +153,28 @@ def test_an_ollama_of_ours_goes_where_that_is_asked(installed: str, expected: st
     assert step.show == expected
     assert "--zap" not in step.script
     assert removal.plan(replace(after, installed=()), settings(remove_ollama=True)).steps == []
+
+
+def test_a_model_that_the_user_names_stays_though_nothing_else_is_left_to_do() -> None:
+    before, _ = deployed(installed=INSTALLED, models=THERE)
+    wished = settings(remove_models=True)
+    for text, left in {
+        "{ agents: { defaults: { model: { primary: 'ollama/tiny' } } } }": ["gpt-oss:20b"],
+        '{ "models": [{ "id": "gpt-oss:20b" }] }': ["tiny"],
+        "{ a: 'ollama/tiny:latest', b: 'ollama/gpt-oss:20b-cloud' }": ["gpt-oss:20b"],
+    }.items():
+        plan = removal.plan(replace(before, config=file(CONFIG, text)), wished)
+        assert plan.gateway == []
+        assert titles(plan) == [f"remove the model {name}" for name in left]
+
+
+def test_what_goes_is_not_said_to_stay() -> None:
+    _, after = deployed(installed=("cask ollama-app", "model tiny", "homebrew"))
+    plan = removal.plan(after, settings(remove_ollama=True, remove_models=True))
+    assert "stays installed: homebrew" in plan.notes
+
+
+def test_a_former_agents_file_is_cleaned_too() -> None:
+    _, after = deployed()
+    other = replace(after, auth=file(AUTH.replace("/main/", "/work/")), also=(after.auth,))
+    assert changes(removal.plan(other, settings()))[AUTH].gone
