@@ -122,8 +122,9 @@ reset_sessions = False
 # --- What was changed by hand since, and the way back -------------------------------------------
 
 # A key that clawfleet wrote and somebody has changed since: "ours" writes it again and says so in
-# the diff; "theirs" leaves it as it is; "ask-in-diff" shows both and lets the question at the end
-# of the diff decide (with -y, when nobody can be asked, that Mac stops).
+# the diff; "theirs" leaves it as it is; "ask-in-diff" shows both and lets pyinfra's question after
+# the diff decide: Enter writes it again, Ctrl-C does nothing (with -y, when nobody is asked, that
+# Mac stops).
 config_conflict = "ours"
 
 # For tasks/rollback.py: back to how it was before that run. None: before the newest one.
