@@ -21,6 +21,9 @@ from clawfleet.snapshot import GATEWAY_LABEL, Snapshot
 
 DEFAULT_PORT: int = Settings.model_fields["gateway_port"].default
 """OpenClaw's own, too."""
+LEAST_BACK: int = Settings.model_fields["gateway_start_timeout"].default
+"""Seconds that a gateway has at least when the files from before return: a short
+``gateway_start_timeout`` says how soon to give up on what is new, not on what ran before."""
 
 
 @dataclass(frozen=True)
@@ -110,8 +113,10 @@ def step(
         f"this {quote(file.path)} {quote(commit.backup_name(file.path))}"
         for file in (snapshot.plist, snapshot.service_env)
     )
+    back = max(settings.gateway_start_timeout, LEAST_BACK)
     prelude = f"""PORT={port}
 TIMEOUT={settings.gateway_start_timeout}
+BACK={back}
 SETTLE={settings.gateway_settle}
 AFTER={":" if gone else "well"}
 probe() {{ {_probe(caps)}; }}
@@ -143,7 +148,7 @@ undo() {{ (
         "; ".join(decision.reasons),
         script,
         "on the Mac: openclaw gateway status, and openclaw doctor",
-        timeout=settings.gateway_start_timeout * 3 + 180,
+        timeout=settings.gateway_start_timeout * 2 + back + 180,
         show=f"openclaw gateway {verb}" if verb else shown,
     )
 

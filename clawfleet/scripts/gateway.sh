@@ -1,5 +1,6 @@
 # Brings the gateway to where it should be and waits until it is well; exit code 0 only then.
-# Set in front of it by the caller: PORT TIMEOUT SETTLE, and the functions probe (HTTP), reset
+# Set in front of it by the caller: PORT TIMEOUT BACK SETTLE (seconds: for the new state to be well,
+# for the old one when it has to return, and to stay well), and the functions probe (HTTP), reset
 # and forget (sessions in a file, in a database), begin (install, again, or nothing for a gateway that
 # shall go), written (the files that begin writes; each call is "this FILE NAME"), undo (restore.sh);
 # AFTER is what has to succeed then: well, or : for a gateway that shall go.
@@ -73,6 +74,7 @@ case $r in
   # With the port that it had: this run may have given it another one.
   o=$(tr -d '\n' < "$P" 2>/dev/null | sed -n 's/.*>--port<[^0-9]*\([0-9]*\)<.*/\1/p')
   PORT=${o:-$PORT}
+  TIMEOUT=$BACK
   if [ ! -f "$P" ]; then
     finished "$HOME/.clawfleet/restart-needed"
     say "there was no gateway before, and there is none now"
