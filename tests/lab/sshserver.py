@@ -13,11 +13,12 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import asyncssh
+from asyncssh.forward import SSHForwarder
 
 from tests.lab import account, bed, processes, simulated, terminal
 from tests.lab.linkproxy import Proxy
@@ -33,13 +34,37 @@ class Server(asyncssh.SSHServer):
         """Keys only, whatever the name."""
         return True
 
-    def connection_requested(self, dest_host: str, *_: object) -> bool:
-        """Forward to the Mac's own loopback addresses; True = connect."""
-        if dest_host in LOOPBACK:
-            return True
-        raise asyncssh.ChannelOpenError(
-            asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, f"{dest_host} is not this Mac"
-        )
+    def connection_requested(
+        self, dest_host: str, dest_port: int, *_: object
+    ) -> Awaitable[asyncssh.SSHTCPSession[bytes]]:
+        """Forward to the Mac's own loopback addresses."""
+        if dest_host not in LOOPBACK:
+            raise asyncssh.ChannelOpenError(
+                asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, f"{dest_host} is not this Mac"
+            )
+        return _connect(dest_host, dest_port)
+
+
+class _Forwarder(SSHForwarder):
+    """Ends a forwarded connection once both sides have said all.
+
+    asyncssh 2.24.1 leaves it open for ever where the Mac's side was the first to end.
+    """
+
+    def eof_received(self) -> bool:
+        more = super().eof_received()
+        if not more:
+            self.close()
+        return more
+
+
+async def _connect(host: str, port: int) -> asyncssh.SSHTCPSession[bytes]:
+    try:
+        _, far = await asyncio.get_running_loop().create_connection(_Forwarder, host, port)
+    except OSError as error:
+        raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, str(error)) from None
+    # asyncssh's own forward_connection casts in the same way.
+    return cast(asyncssh.SSHTCPSession[bytes], _Forwarder(far))
 
 
 class Files(asyncssh.SFTPServer):

@@ -144,9 +144,9 @@ def test_sftp(mac: Mac, tmp_path: Path) -> None:
     assert mac.exec(["stat", "-f", "%Lp", "done"]).stdout == b"600\n"
 
 
-def greeter(mac: Mac) -> tuple[subprocess.Popen[bytes], str]:
+def greeter(mac: Mac, code: str = GREET) -> tuple[subprocess.Popen[bytes], str]:
     """A program that listens on the Mac's loopback, and its port."""
-    argv = mac.command([mac.spec.python, "-c", GREET])
+    argv = mac.command([mac.spec.python, "-c", code])
     process = subprocess.Popen(argv, stdout=subprocess.PIPE)
     assert process.stdout is not None
     return process, process.stdout.readline().decode().strip()
@@ -159,6 +159,18 @@ def test_forwarding_to_the_macs_loopback(mac: Mac) -> None:
         done = mac.lab.run(client, input=b"world", capture_output=True)
         process.kill()
     assert done.stdout == b"hello world"
+
+
+def test_a_forwarded_connection_ends_whoever_ends_first(mac: Mac) -> None:
+    process, port = greeter(mac, GREET.replace(" + connection.recv(100)", ""))
+    argv = [*mac.lab.network(), *ssh(mac, "-W", f"127.0.0.1:{port}")]
+    with (
+        process,
+        subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client,
+    ):
+        assert process.wait(60) == 0  # the Mac's side has said all, this one nothing yet
+        out, _ = client.communicate(timeout=60)
+    assert out == b"hello "
 
 
 def test_files_from_outside(mac: Mac) -> None:
