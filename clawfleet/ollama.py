@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from clawfleet import homebrew
+from clawfleet import homebrew, promise
 from clawfleet.names import same
 from clawfleet.plan import FileChange, Step, Trouble, guard, quote
 from clawfleet.scripts import load
@@ -64,12 +64,9 @@ def installed(snapshot: Snapshot) -> str | None:
     return re.sub(r"_\d+$", "", version) if version else None
 
 
-def server_environment(settings: Settings) -> dict[str, str]:
-    """Variables that the server has to run with."""
-    variables = {"OLLAMA_CONTEXT_LENGTH": str(settings.context_window)}
-    windows = [settings.window(model) for model in settings.models]
-    if windows:
-        variables["OLLAMA_CONTEXT_LENGTH"] = str(max(windows))
+def server_environment(snapshot: Snapshot, settings: Settings) -> dict[str, str]:
+    """Variables that the server has to run with. Trouble where a model does not fit this Mac."""
+    variables = {promise.LENGTH: str(promise.plan(snapshot, settings).server)}
     if settings.ollama_port != 11434:
         variables["OLLAMA_HOST"] = f"127.0.0.1:{settings.ollama_port}"
     return variables | {name: str(value) for name, value in settings.ollama_environment.items()}
@@ -101,16 +98,18 @@ def plan(snapshot: Snapshot, settings: Settings) -> Plan:
 
     if wanted == "formula":
         env = guard(snapshot.ollama_env, snapshot)
-        after = homebrew.set_lines(env.loose_text, dict(server_environment(settings)))
+        after = homebrew.set_lines(env.loose_text, dict(server_environment(snapshot, settings)))
         reason = "Homebrew gives these variables to Ollama's service at its start"
         change = FileChange(env, after.encode("utf-8", "surrogateescape"), "600", (reason,))
         if not change.same:
             files.append(change)
     else:
-        notes.append(
-            "Ollama.app takes its context length from its own settings, not from "
-            f"context_window ({settings.context_window}): set it in the app, or use the formula"
-        )
+        promised = promise.plan(snapshot, settings)
+        own = "Ollama.app takes its context length from its own settings, not from context_window"
+        if promised.per_request:
+            notes.append(f"{own}; OpenClaw's requests name theirs, up to {promised.server}")
+        else:
+            notes.append(f"{own}: set {promised.server} in the app, or use the formula")
 
     if owner == "foreign" and (snapshot.ollama_server is None or snapshot.ollama_server != version):
         raise foreign(snapshot, version)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from clawfleet import credentials, gateway, homebrew, ollama, openclaw, wish
+from clawfleet import credentials, gateway, homebrew, memory_table, ollama, openclaw, promise, wish
 from clawfleet.credentials import Secret
 from clawfleet.documents import read
 from clawfleet.plan import Trouble
@@ -60,6 +60,13 @@ def check(
     return _notes(snapshot, settings)
 
 
+def fit(snapshot: Snapshot, settings: Settings) -> list[str]:
+    """What fits into this Mac with which context, as the lines of a table."""
+    if snapshot.kernel != "Darwin":
+        return []
+    return memory_table.lines(snapshot, settings, promise.weigh(snapshot, settings))
+
+
 def _disk(snapshot: Snapshot, settings: Settings) -> None:
     missing = ollama.missing(snapshot, settings)
     needed = ollama.size_of(missing)
@@ -85,14 +92,6 @@ def _notes(snapshot: Snapshot, settings: Settings) -> list[str]:
             sums.append(f"{_gb(snapshot.disk_free)} free")
         shown = f" ({', '.join(sums)})" if sums else ""
         notes.append(f"to pull: {', '.join(m.id for m in missing)}{shown}")
-    # Two thirds of the memory up to 36 GB, three quarters above: Metal's default working set.
-    limit = snapshot.memory * (2 / 3 if snapshot.memory <= 36 * 1024**3 else 3 / 4)
-    biggest = max((m.size or 0 for m in settings.models), default=0)
-    if limit and biggest > limit:
-        notes.append(
-            f"a model of {_gb(biggest)} is more than the {_gb(int(limit))} that this Mac gives its "
-            "GPU: it will be slow"
-        )
     if snapshot.arch != "arm64":
         notes.append("an Intel Mac: Ollama has no GPU there, the models above will be slow")
     return notes

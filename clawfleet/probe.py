@@ -12,7 +12,9 @@ import tarfile
 from dataclasses import replace
 from typing import Any
 
-from clawfleet.names import normalise
+from clawfleet import architecture
+from clawfleet.architecture import Architecture
+from clawfleet.names import normalise, same
 from clawfleet.snapshot import (
     GATEWAY_LABEL,
     PROXY_VARIABLES,
@@ -74,6 +76,7 @@ def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -
     sysctl = dict(line.split(": ", 1) for line in every("sysctl") if ": " in line)
     api = [_json(line) for line in every("ollama.api")]
     tags: list[Any] = next((a["models"] for a in api if isinstance(a.get("models"), list)), [])
+    shapes = _shapes(every("ollama.show"))
     http = every("gateway.http") or ["0"]
     healthz = _json("".join(http[1:]))
     gateway_print = "\n".join(values.get("gateway.print", []))
@@ -83,6 +86,9 @@ def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -
         arch="arm64" if sysctl.get("hw.optional.arm64") == "1" else one("os.arch") or "",
         chip=sysctl.get("machdep.cpu.brand_string", ""),
         memory=int(sysctl.get("hw.memsize", 0)),
+        wired_limit=int(limit)
+        if (limit := sysctl.get("iogpu.wired_limit_mb", "")).isdigit()
+        else 0,
         user=one("user.name") or "",
         uid=int(one("user.uid") or 0),
         home=one("user.home") or "",
@@ -101,7 +107,12 @@ def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -
         ollama_port=listener("ollama", ollama_port),
         ollama_server=next((str(a["version"]) for a in api if "version" in a), None),
         models=tuple(
-            Model(str(m["name"]), str(m.get("digest", "")), int(m.get("size", 0)))
+            Model(
+                name := str(m["name"]),
+                str(m.get("digest", "")),
+                int(m.get("size", 0)),
+                next((shape for wanted, shape in shapes.items() if same(wanted, name)), None),
+            )
             for m in tags
             if isinstance(m, dict) and "name" in m  # a foreign server may answer there
         )
@@ -147,6 +158,20 @@ def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -
             if not name.endswith(f"{GATEWAY_LABEL}.plist")
         ),
     )
+
+
+def _shapes(lines: list[str]) -> dict[str, Architecture]:
+    """Shapes by the names that were asked for: an object, then ``=NAME``."""
+    found: dict[str, Architecture] = {}
+    info: dict[str, Any] = {}
+    for line in lines:
+        if line.startswith("="):
+            if shape := architecture.read(info):
+                found[line[1:]] = shape
+            info = {}
+        else:
+            info = _json(line)
+    return found
 
 
 def unpack(encoded: str | None) -> tuple[dict[str, File], dict[str, Folder]]:

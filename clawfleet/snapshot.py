@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from clawfleet.architecture import Architecture
+
 PROXY_VARIABLES = (
     "http_proxy",
     "https_proxy",
@@ -119,6 +121,9 @@ class Model:
     name: str
     digest: str
     size: int
+    """Bytes on disk; 0 where no server told."""
+    architecture: Architecture | None = None
+    """From ``/api/show``, of the models that are wanted."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,8 @@ class Snapshot:
     chip: str = ""
     memory: int = 0
     """Bytes."""
+    wired_limit: int = 0
+    """``sysctl iogpu.wired_limit_mb``: MiB that the GPU may have; 0: macOS' default."""
     user: str = ""
     uid: int = 0
     home: str = ""

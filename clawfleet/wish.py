@@ -9,7 +9,7 @@ from typing import Any
 
 import jinja2
 
-from clawfleet import credentials, dotenv, gateway, json5, ledger, merge, ownership, redact
+from clawfleet import credentials, dotenv, gateway, json5, ledger, merge, ownership, promise, redact
 from clawfleet.capabilities import Shape, wanted_shape
 from clawfleet.documents import at, blank, read, text
 from clawfleet.edits import UNKNOWN, Change
@@ -31,6 +31,8 @@ class Wanted:
     files: list[FileChange]
     notes: list[str]
     """What was changed by hand since, and what happens to it."""
+    contexts: bool = False
+    """Whether a model's context changes in openclaw.json."""
 
 
 def render(template: str, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,7 +128,8 @@ def plan(
         )
     book = ownership.ledger_of(snapshot)
     config = _Merge(snapshot, snapshot.config, book, settings, asked)
-    wanted = render(templates[CONFIG], _data(snapshot, settings, shape, config, token))
+    promised = promise.plan(snapshot, settings)
+    wanted = render(templates[CONFIG], _data(snapshot, settings, shape, config, token, promised))
     if not caps.provider_timeout:
         # Checked here as well, so that a template that was edited can't break an older version.
         wanted["models"]["providers"]["ollama"].pop("timeoutSeconds", None)
@@ -134,6 +137,7 @@ def plan(
     if any(settings.window(wish) < shape.least_window for wish in settings.models):
         used.append("least_window")
     reasons = tuple(dict.fromkeys(shape.reasons[field] for field in used))
+    reasons += tuple(f"{each.id}: {each.why}" for each in promised.models if each.why)
     path = ("agents", "defaults", "modelPolicy", "allow")
     if isinstance(at(existing, path), list):
         # A list of OpenClaw 2026.9: what is not on it can't be chosen.
@@ -158,7 +162,18 @@ def plan(
         changes.append(auth.with_(profiles, ()))
         notes += auth.notes
     files = [change for change in map(_private, changes) if change is not None]
-    return Wanted([*files, *(keys.files if keys else ())], notes)
+    told = _contexts(existing) != _contexts(json5.loads(changes[0].after.decode()))
+    return Wanted([*files, *(keys.files if keys else ())], notes, told)
+
+
+def _contexts(config: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What a config says of the contexts of Ollama's models: by id, contextWindow and num_ctx."""
+    models = at(config, ("models", "providers", "ollama", "models"))
+    return {
+        str(model.get("id")): (model.get("contextWindow"), at(model, ("params", "num_ctx")))
+        for model in (models if isinstance(models, list) else ())
+        if isinstance(model, dict)
+    }
 
 
 def folder(snapshot: Snapshot) -> list[Step]:
@@ -192,6 +207,7 @@ def _data(
     shape: Shape,
     config: _Merge,
     token: Callable[[], str],
+    promised: promise.Plan,
 ) -> dict[str, Any]:
     """What the template of openclaw.json is filled with."""
     ours = list(settings.fallbacks)
@@ -224,7 +240,7 @@ def _data(
                 "name": wish.name or wish.id,
                 "reasoning": wish.reasoning,
                 "input": list(wish.input),
-                "window": max(settings.window(wish), shape.least_window),
+                "window": promised.of(wish.id).tokens,
                 "max_tokens": wish.max_tokens,
             }
             for wish in settings.models

@@ -35,6 +35,7 @@ def read(host: Host, settings: Settings, gateway_port: int, also: Sequence[str] 
         "PREFIX": settings.homebrew_prefix or "",
         "AGENT": settings.agent,
         "ALSO": "\n".join(also),
+        "SHOW": "\n".join(wish.id for wish in settings.models),
     }
 
     def parsed(output: str) -> Snapshot:

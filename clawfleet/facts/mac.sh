@@ -3,7 +3,7 @@
 # one tar. sh and BSD userland, no python3: a Mac without the Command Line Tools has none. Few
 # processes, as each costs 5 to 40 ms; everything that can hang has its own bound.
 # Set in front of it by the caller: OLLAMA_PORT GATEWAY_PORT PREFIX (may be empty) AGENT ALSO (paths of
-# further files, one in a line)
+# further files, one in a line) SHOW (names of models, one in a line)
 LC_ALL=C; export LC_ALL
 PATH="$PATH:/usr/sbin:/sbin"
 umask 077
@@ -18,7 +18,7 @@ os=$(uname -sm); kv os.kernel "${os% *}"; kv os.arch "${os#* }"
 kv os.version "$(sw_vers -productVersion)"
 U=$(id -u)
 kv user.uid "$U"; kv user.name "$(id -un)"; kv user.home "$HOME"
-sysctl hw.memsize machdep.cpu.brand_string hw.optional.arm64 2>/dev/null | lines sysctl
+sysctl hw.memsize machdep.cpu.brand_string hw.optional.arm64 iogpu.wired_limit_mb 2>/dev/null | lines sysctl
 kv now "$(date +%s)"
 
 # launchd: what the GUI domain is, holds and hands down
@@ -66,6 +66,14 @@ for i in $g; do ps eww -o command= -p "$i" 2>/dev/null | tr ' ' '\n' \
   | sed -n 's/^\([hHaAnN][tToOlL][tTlL_pP]*[sS]*_*[pP][rR][oO][xX][yY]\)=..*/\1/p' | lines gateway.proxy; done
 curl -q -s --noproxy '*' --connect-timeout 2 -m 6 -w '\n' "http://127.0.0.1:$OLLAMA_PORT/api/version" \
   "http://127.0.0.1:$OLLAMA_PORT/api/tags" 2>/dev/null | lines ollama.api
+# The shape of the wanted models, each followed by its name: of the answer, which holds a license as
+# well, only the one object that says it. An Ollama without the model answers with an error.
+set --; IFS='
+'; set -f; for m in $SHOW; do
+  set -- "$@" ${1:+--next} -s --noproxy '*' --connect-timeout 2 -m 6 -w "\\n=$m\\n" \
+    -d "{\"model\":\"$m\"}" "http://127.0.0.1:$OLLAMA_PORT/api/show"; done; set +f; unset IFS
+[ -n "$o" ] && [ $# -gt 0 ] && curl -q "$@" 2>/dev/null \
+  | sed 's/.*"model_info":\({[^}]*}\).*/\1/' | lines ollama.show
 # Of a server that does not run: host/namespace/model/tag
 [ -z "$o" ] && (cd "$HOME/.ollama/models/manifests" 2>/dev/null && for m in */*/*/*; do
   [ -f "$m" ] && kv ollama.manifest "$m"; done)

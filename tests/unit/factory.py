@@ -13,6 +13,7 @@ from typing import Any
 
 from clawfleet import ollama, wish
 from clawfleet import settings as settings_module
+from clawfleet.architecture import known
 from clawfleet.openclaw import can
 from clawfleet.plan import Trouble
 from clawfleet.settings import Settings
@@ -112,7 +113,7 @@ def equipped(version: str = NEW) -> Snapshot:
     """Homebrew, Ollama with its models, Node and OpenClaw are there; nothing is configured."""
     server = Process(700, 1, 5000, f"{BREW}/opt/ollama/bin/ollama serve")
     environment = "".join(
-        f"{name}={value}\n" for name, value in ollama.server_environment(settings()).items()
+        f"{name}={value}\n" for name, value in ollama.server_environment(bare(), settings()).items()
     )
     return replace(
         bare(),
@@ -123,8 +124,8 @@ def equipped(version: str = NEW) -> Snapshot:
         ollama_port=Listener(11434, (server,)),
         ollama_server="0.32.3",
         models=(
-            Model("gpt-oss:20b", "sha256:1", 13793441244),
-            Model("qwen3-coder:latest", "sha256:2", 18556688736),
+            Model("gpt-oss:20b", "sha256:1", 13793441244, known("gpt-oss:20b")),
+            Model("qwen3-coder:latest", "sha256:2", 18556688736, known("qwen3-coder")),
         ),
         ollama_env=file(f"{HOME}/.homebrew/services/ollama.env", environment),
         openclaw=version,

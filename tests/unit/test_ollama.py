@@ -161,7 +161,7 @@ def test_the_models_are_never_zapped() -> None:
     ],
 )
 def test_the_servers_environment(changes: dict[str, Any], expected: dict[str, str]) -> None:
-    variables = ollama.server_environment(settings(**changes))
+    variables = ollama.server_environment(equipped(), settings(**changes))
     assert variables.items() >= expected.items()
 
 

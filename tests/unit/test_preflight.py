@@ -71,6 +71,16 @@ def config(text: str, **more: Any) -> Any:
             {},
             ["20.0 GB free", "gpt-oss:20b, qwen3-coder", "34.5 GB", "2.1 GB to spare"],
         ),
+        (
+            replace(bare(), memory=16 * 1024**3),
+            {},
+            ["gpt-oss:20b does not fit", "this Mac of 16 GB gives its GPU 11.5 GB"],
+        ),
+        (
+            replace(bare(), memory=16 * 1024**3),
+            {"ollama_install": "cask"},
+            ["gpt-oss:20b does not fit"],
+        ),
     ],
 )
 def test_what_stops_a_mac_is_found_before_anything_is_changed(
@@ -79,6 +89,12 @@ def test_what_stops_a_mac_is_found_before_anything_is_changed(
     with pytest.raises(Trouble) as caught:
         check(snapshot, **wished)
     trouble_is_useful(caught.value, *words)
+
+
+def test_the_table_is_there_also_for_a_mac_that_is_stopped() -> None:
+    small = replace(bare(), memory=16 * 1024**3)
+    assert "does not fit" in "\n".join(preflight.fit(small, settings()))
+    assert preflight.fit(Snapshot("Linux"), settings()) == []
 
 
 def test_credentials_of_before_an_upgrade_do_not_stop_it() -> None:
@@ -122,7 +138,6 @@ def test_only_what_is_still_to_be_pulled_needs_room(
             {"models": [{"id": "x"}], "primary": "ollama/x", "fallbacks": []},
             "to pull: x",
         ),
-        (replace(bare(), memory=16 * 1024**3), {}, "a model of 18.6 GB is more than the 11.5 GB"),
         (replace(bare(), arch="x86_64"), {}, "an Intel Mac"),
     ],
 )

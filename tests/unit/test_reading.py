@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from clawfleet.architecture import gptoss
 from clawfleet.plan import quote
 from clawfleet.probe import parse
 from clawfleet.snapshot import Process, Snapshot
@@ -37,6 +39,7 @@ esac""",
      printf '  900 1 2-00:00:01 node dist/index.js gateway\\n';;
 esac""",
     "curl": """case $* in
+  *api/show*) cat "$HOME/shown"; printf '%s\\n' "$@" > "$HOME/asked";;
   *api/version*) printf '{"version":"0.32.3"}\\n{"models":[{"name":"a:latest","size":5}]}\\n';;
   *) printf '200\\n{"ok":true,"status":"live"}';;
 esac""",
@@ -79,13 +82,13 @@ def mac(tmp_path: Path) -> Path:
     return home
 
 
-def read(home: Path, shell: str, *, prefix: str = "", also: str = "") -> Snapshot:
+def read(home: Path, shell: str, *, prefix: str = "", also: str = "", show: str = "") -> Snapshot:
     words = shell.split()
     found = shutil.which(words[0])
     if found is None:
         pytest.skip(f"no {words[0]} on this machine")
     prelude = f"OLLAMA_PORT=11434\nGATEWAY_PORT=18789\nPREFIX={quote(prefix)}\nAGENT=main\n"
-    prelude += f"ALSO={quote(also)}\n"
+    prelude += f"ALSO={quote(also)}\nSHOW={quote(show)}\n"
     run = subprocess.run(
         [found, *words[1:], "-s"],
         input=prelude + SCRIPT,
@@ -142,6 +145,30 @@ def test_the_script_reads_listeners_without_the_values_of_variables(mac: Path, s
     assert snapshot.gateway is not None
     assert snapshot.gateway.pid == 900
     assert (snapshot.gateway_http, snapshot.gateway_live) == (200, True)
+
+
+@pytest.mark.parametrize("shell", SH)
+def test_the_script_reads_the_shapes_of_the_wanted_models(mac: Path, shell: str) -> None:
+    """/api/show answers in one line, with a license and a template around what is of concern."""
+    info = {"general.architecture": "gptoss", "gptoss.block_count": 24, "tokenizer.tokens": None}
+    shown = {
+        "license": 'as is, "model_info":{"not": "this"}\nmore lines',
+        "details": {"family": "gptoss"},
+        "model_info": info,
+        "capabilities": ["completion"],
+        "modified_at": "2026-11-28T00:00:00Z",
+    }
+    text = json.dumps(shown, separators=(",", ":"))
+    write(mac, "shown", f'{text}\n=a:latest\n{{"error":"model \'b\' not found"}}\n=b\n')
+    snapshot = read(mac, shell, prefix=str(mac / "nothing"), show="a:latest\nteam/b:1-x")
+    assert [(model.name, model.architecture) for model in snapshot.models] == [
+        ("a:latest", gptoss(24))
+    ]
+    asked = (mac / "asked").read_text()
+    assert asked.startswith("-q\n-s\n")  # the user's own .curlrc is passed over
+    assert '{"model":"a:latest"}\n' in asked
+    assert "--next\n-s\n--noproxy\n*\n" in asked
+    assert '\\n=team/b:1-x\\n\n-d\n{"model":"team/b:1-x"}\n' in asked
 
 
 @pytest.mark.parametrize("shell", SH)

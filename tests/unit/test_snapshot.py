@@ -6,6 +6,7 @@ import tarfile
 
 import pytest
 
+from clawfleet.architecture import gptoss
 from clawfleet.probe import ProbeError, parse, parse_job, seconds
 from clawfleet.snapshot import (
     Job,
@@ -143,6 +144,36 @@ def test_rosetta_does_not_hide_the_chip() -> None:
     snapshot = parse(output.replace("os.arch\tarm64", "os.arch\tx86_64"))
     assert (snapshot.arch, snapshot.memory) == ("arm64", 32 * 1024**3)
     assert parse(probe().replace("os.arch\tarm64", "os.arch\tx86_64")).arch == "x86_64"
+
+
+@pytest.mark.parametrize(
+    ("line", "limit"),
+    [
+        ("iogpu.wired_limit_mb: 24576", 24576),
+        ("iogpu.wired_limit_mb: 0", 0),
+        ("iogpu.wired_limit_mb: -1", 0),
+        ("hw.memsize: 5", 0),
+    ],
+)
+def test_the_gpus_limit_where_it_was_set(line: str, limit: int) -> None:
+    assert parse(probe(f"sysctl:l\t{line}")).wired_limit == limit
+
+
+def test_the_shape_of_a_wanted_model() -> None:
+    shown = '{"general.architecture": "gptoss", "gptoss.block_count": 24}'
+    output = probe(
+        'ollama.api:l\t{"models": [{"name": "GPT-oss:20b", "size": 7}, {"name": "b:latest"}]}',
+        f"ollama.show:l\t{shown}",
+        "ollama.show:l\t=gpt-oss:20b",
+        'ollama.show:l\t{"error": "model \'b\' not found"}',
+        "ollama.show:l\t=b",
+        "ollama.show:l\t{cut",
+        "ollama.show:l\t=c",
+        "ollama.show:l\t=d",
+    )
+    one, other = parse(output).models
+    assert one.architecture == gptoss(24)
+    assert (other.architecture, other.size) == (None, 0)
 
 
 def tar_of(**files: bytes) -> str:
