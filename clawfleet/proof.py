@@ -24,7 +24,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Latency:
-    """One request to /v1/chat/completions of one model, timed at the control machine.
+    """One request to /api/chat of one model, timed at the control machine.
 
     The SSH connection's round trip is inside; ``rtt_ms`` says how much that is.
     """
@@ -35,14 +35,14 @@ class Latency:
     e2e_ms: float
     """Request sent until the last chunk."""
     output_tokens: int | None
-    """As Ollama counted them (usage.completion_tokens), reasoning included."""
+    """As Ollama counted them (eval_count), reasoning included."""
     context: int | None
     """Tokens of context that Ollama has allocated (/api/ps), which is what is really served."""
     rtt_ms: float
 
 
 class Stream:
-    """Reads the lines of a streamed chat completion; feed it with (seconds, line)."""
+    """Reads the lines of a streamed answer of /api/chat; feed it with (seconds, line)."""
 
     def __init__(self) -> None:
         self.first: float | None = None
@@ -52,31 +52,30 @@ class Stream:
         self.reasoning = ""
         self.error: str | None = None
         self.done = False
+        self.load: float | None = None
+        """Seconds until the model was in memory; a warm one takes milliseconds."""
 
     def take(self, at: float, line: str) -> None:
         """One line, received `at` seconds after the request was sent."""
-        if not line.startswith("data:"):
+        if not line.strip():
             return
-        data = line[5:].strip()
-        if data == "[DONE]":
-            self.done = True
-            return
-        chunk = json.loads(data)
+        chunk = json.loads(line)
         if "error" in chunk:
             self.error = str(chunk["error"])
             return
-        if usage := chunk.get("usage"):
-            self.tokens = int(usage["completion_tokens"])
-        for choice in chunk.get("choices") or []:
-            delta = choice.get("delta") or {}
-            content = delta.get("content") or ""
-            reasoning = delta.get("reasoning") or ""
-            # The first chunk often carries only the role: that is no token yet.
-            if content or reasoning or delta.get("tool_calls"):
-                self.first = at if self.first is None else self.first
-                self.last = at
-            self.text += content
-            self.reasoning += reasoning
+        message = chunk.get("message") or {}
+        content = message.get("content") or ""
+        reasoning = message.get("thinking") or ""
+        # A chunk may carry only the role: that is no token yet.
+        if content or reasoning or message.get("tool_calls"):
+            self.first = at if self.first is None else self.first
+            self.last = at
+        self.text += content
+        self.reasoning += reasoning
+        if chunk.get("done"):
+            self.done = True
+            self.tokens = int(chunk["eval_count"]) if chunk.get("eval_count") else None
+            self.load = int(chunk["load_duration"]) / 1e9 if chunk.get("load_duration") else None
 
 
 @dataclass(frozen=True)

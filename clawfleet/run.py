@@ -42,6 +42,8 @@ class MacRun:
     trouble: Trouble | None = None
     evidence: list[str] = field(default_factory=list)
     """Why the gateway will have to be restarted, gathered by the steps before it."""
+    renewed: list[str] = field(default_factory=list)
+    """What of this run a model's context has to be proven anew for, gathered by its steps."""
     results: dict[str, Any] = field(default_factory=dict)
     """What the proof found, for the report."""
     port: int = 0
@@ -98,6 +100,7 @@ class MacRun:
         self._stage = stage
         self.state.failed_hosts.discard(self.host)
         self.evidence.clear()
+        self.renewed.clear()
         self.trouble = None
 
     def look_at(self, paths: Sequence[str]) -> None:

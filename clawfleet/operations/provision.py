@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pyinfra import host
 
-from clawfleet import commit, credentials, preflight, wish
+from clawfleet import commit, credentials, preflight, promise, wish
 from clawfleet import environment as environment_plan
 from clawfleet import gateway as gateway_plan
 from clawfleet import homebrew as homebrew_plan
@@ -42,6 +42,9 @@ def can_be_provisioned() -> Commands:
         provision.can_be_provisioned(name="can be provisioned")
     """
     mac = current()
+    # Before the check, so that it is seen also where it is what stops the Mac.
+    for line in preflight.fit(mac.snapshot, mac.settings):
+        mac.say(line)
     known = mac.secrets()
     for note in preflight.check(mac.snapshot, mac.settings, mac.port, _templates(), known):
         mac.say(note)
@@ -79,6 +82,7 @@ def ollama() -> Commands:
         host.noop(f"Ollama {mac.snapshot.ollama_server} ({plan.kind}) answers")
         return
     announce(mac, plan.steps, plan.files)
+    mac.renewed.append("Ollama's server")
     if plan.files:
         yield write(list(plan.files))
     for step in plan.steps:
@@ -96,8 +100,22 @@ def models() -> Commands:
     for model in missing:
         size = f" ({model.size / 1e9:.1f} GB)" if model.size else ""
         mac.say(f"Will pull {model.id}{size}")
+    before = promise.plan(mac.snapshot, mac.settings)
+    mac.renewed.append("the models")
     for model in missing:
         yield pull(model.id)
+    if not mac.executing or not promise.undecided(before):
+        return
+    # What a model needs that was not known before is known now; its server has to follow.
+    plan = ollama_plan.plan(mac.snapshot, mac.settings)
+    for promised in promise.plan(mac.snapshot, mac.settings).models:
+        if promised.id in promise.undecided(before):
+            mac.say(f"{promised.id}: {promised.why or f'context {promised.tokens}'}")
+    announce(mac, plan.steps, plan.files)
+    if plan.files:
+        yield write(list(plan.files))
+    for step in plan.steps:
+        yield execute(step)
 
 
 @mac_operation
@@ -110,6 +128,7 @@ def openclaw() -> Commands:
         return
     announce(mac, steps, ())
     reason = "OpenClaw was installed anew"
+    mac.renewed.append(reason)
     if mac.snapshot.openclaw:
         mac.evidence.append(reason)
     for step in steps:
@@ -138,6 +157,8 @@ def config() -> Commands:
     announce(mac, steps, files)
     reasons = [f"{change.path.rsplit('/', 1)[1]} was changed" for change in files]
     mac.evidence += reasons
+    if wanted.contexts:
+        mac.renewed.append("the contexts in openclaw.json")
     for step in steps:
         yield execute(step)
     if not files:

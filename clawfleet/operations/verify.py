@@ -12,12 +12,12 @@ from clawfleet import gateway, openclaw
 from clawfleet.connection import client
 from clawfleet.names import same
 from clawfleet.ollama import installed
+from clawfleet.operations import model_proof
 from clawfleet.operations.mac import Commands, mac_operation, shell
 from clawfleet.plan import Trouble, quote
-from clawfleet.proof import Check, Latency, Stream, as_data, turn
+from clawfleet.proof import Check, Latency, as_data, turn
 from clawfleet.run import MacRun, current
 
-PROMPT = "Answer with one short sentence: what is the capital of France?"
 TURN_TIMEOUT = 600
 """Seconds for a turn of the agent: a cold model of 18 GB is loaded in it."""
 
@@ -56,7 +56,6 @@ def verify() -> Commands:
 def examine(mac: MacRun) -> tuple[list[Check], list[Latency]]:
     """All checks of one Mac, from the lowest layer up; those above a dead layer are left out."""
     checks: list[Check] = []
-    latencies: list[Latency] = []
     fix = "pyinfra inventory.py tasks/ollama.py, or on the Mac: brew services restart ollama"
 
     def layer(name: str, ask: Callable[[], str], how: str) -> bool:
@@ -65,6 +64,7 @@ def examine(mac: MacRun) -> tuple[list[Check], list[Latency]]:
             detail, ok = ask(), True
         except (httpx.HTTPError, Trouble, ValueError, KeyError) as error:
             found = error.found if isinstance(error, Trouble) else str(error)
+            how = (isinstance(error, Trouble) and error.fix) or how
             detail, ok = mac.redacted(found or type(error).__name__), False
         checks.append(Check(name, ok, detail, round(time.perf_counter() - begun, 3), how))
         return ok
@@ -75,15 +75,7 @@ def examine(mac: MacRun) -> tuple[list[Check], list[Latency]]:
         alive = layer("ollama", lambda: _version(mac, http), fix) and layer(
             "models", lambda: _tags(mac, http), "pyinfra inventory.py tasks/models.py"
         )
-        repeats = 3 if mac.settings.verify == "full" else 1
-        for model in mac.settings.models if alive else ():
-            for _ in range(repeats):
-                layer(
-                    f"chat {model.id}",
-                    lambda m=model.id: _chat(mac, http, m, rtt, latencies),  # type: ignore[misc]
-                    f"on the Mac: ollama run {model.id} hello; its log: ~/.ollama/logs or brew's "
-                    "var/log/ollama.log",
-                )
+        latencies = model_proof.prove(mac, http, layer, rtt) if alive else []
     up = layer("gateway", lambda: _gateway(mac), "pyinfra inventory.py tasks/gateway.py")
     if up and alive:
         name = quote(mac.settings.agent)
@@ -122,46 +114,6 @@ def _tags(mac: MacRun, http: httpx.Client) -> str:
     return f"{len(mac.settings.models)} wanted, {len(names)} there"
 
 
-def _chat(mac: MacRun, http: httpx.Client, model: str, rtt: float, latencies: list[Latency]) -> str:
-    stream = Stream()
-    body = {
-        "model": model,
-        "messages": [{"role": "user", "content": f"[{mac.run}] {PROMPT}"}],
-        "stream": True,
-        "stream_options": {"include_usage": True},
-        "max_tokens": 256,
-    }
-    begun = time.perf_counter()
-    with http.stream("POST", "/v1/chat/completions", json=body) as answer:
-        if answer.status_code != 200:
-            answer.read()
-            said = answer.text[:200]
-            raise Trouble(f"HTTP {answer.status_code}: {said}", expected="an answer", fix="")
-        for line in answer.iter_lines():
-            stream.take(time.perf_counter() - begun, line)
-    total = time.perf_counter() - begun
-    if stream.error or not stream.done or stream.first is None:
-        why = stream.error or "the stream ended without any content"
-        raise Trouble(why, expected="content and [DONE]", fix="")
-    running = http.get("/api/ps").raise_for_status().json()["models"]
-    context = next((m.get("context_length") for m in running if same(m["name"], model)), None)
-    latency = Latency(
-        model,
-        round(1000 * stream.first, 1),
-        round(1000 * total, 1),
-        stream.tokens,
-        int(context) if context else None,
-        rtt,
-    )
-    latencies.append(latency)
-    served = f", context served {context}" if context else ""
-    visible = "" if stream.text.strip() else " (reasoning only)"
-    return (
-        f"first token {latency.ttft_ms:.0f} ms, whole {latency.e2e_ms:.0f} ms, "
-        f"{stream.tokens} tokens{visible}{served}"
-    )
-
-
 def _gateway(mac: MacRun) -> str:
     caps = openclaw.can(mac.snapshot, mac.settings)
     with client(mac.host, mac.port) as http:
@@ -186,7 +138,7 @@ def _agent(mac: MacRun) -> str:
     who = "" if mac.settings.agent == "main" else f"--agent {quote(mac.settings.agent)} "
     script = (
         f"{clean}openclaw agent {who}--session-id clawfleet-{mac.run} "
-        f"--message {quote(PROMPT)} --json </dev/null 2>&1\n"
+        f"--message {quote(model_proof.PROMPT)} --json </dev/null 2>&1\n"
         'echo "exit=$?"\n'
     )
     begun = time.perf_counter()

@@ -8,11 +8,12 @@ from clawfleet import proof
 from clawfleet.proof import Check, Latency, Stream, Turn, answer, turn
 
 
-def event(**delta: object) -> str:
-    return "data: " + json.dumps({"choices": [{"index": 0, "delta": delta}]})
+def event(**message: object) -> str:
+    return json.dumps({"model": "m", "message": {"role": "assistant", **message}, "done": False})
 
 
-USAGE = 'data: {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 12}}'
+def end(**more: object) -> str:
+    return json.dumps({"message": {"content": ""}, "done": True, "done_reason": "stop", **more})
 
 
 def read(*lines: str) -> Stream:
@@ -24,30 +25,28 @@ def read(*lines: str) -> Stream:
 
 def test_the_first_token_is_the_first_that_says_something() -> None:
     stream = read(
-        event(role="assistant", content=""),
+        event(content=""),
         "",
-        ": comment",
-        event(reasoning="Hm"),
+        event(content="", thinking="Hm"),
         event(content="Paris"),
         event(content="."),
-        USAGE,
-        "data: [DONE]",
+        end(eval_count=12, load_duration=2_500_000_000),
     )
-    assert (stream.first, stream.last, stream.tokens) == (3.0, 5.0, 12)
+    assert (stream.first, stream.last, stream.tokens) == (2.0, 4.0, 12)
     assert (stream.text, stream.reasoning, stream.done) == ("Paris.", "Hm", True)
-    assert stream.error is None
+    assert (stream.load, stream.error) == (2.5, None)
 
 
 @pytest.mark.parametrize(
     ("lines", "first", "done", "error"),
     [
         ([], None, False, None),
-        (["data: [DONE]"], None, True, None),
+        ([end()], None, True, None),
         ([event(content="x")], 0.0, False, None),
-        ([event(tool_calls=[{"id": "1"}])], 0.0, False, None),
-        (['data: {"error": {"message": "runner died"}}'], None, False, "runner died"),
-        (['data: {"choices": [{"delta": null}]}'], None, False, None),
-        (['data: {"choices": null, "usage": null}'], None, False, None),
+        ([event(content="", tool_calls=[{"function": {"name": "f"}}])], 0.0, False, None),
+        (['{"error": "runner died"}'], None, False, "runner died"),
+        (['{"message": null, "done": false}'], None, False, None),
+        (['{"response": "", "done": true, "eval_count": 0}'], None, True, None),
     ],
 )
 def test_streams_that_end_early(
@@ -57,6 +56,7 @@ def test_streams_that_end_early(
     assert (stream.first, stream.done) == (first, done)
     assert (stream.error is None) is (error is None)
     assert (error or "") in (stream.error or "")
+    assert (stream.tokens, stream.load) == (None, None)
 
 
 def said(text: str | None, model: str = "gpt-oss:20b", provider: str = "ollama") -> str:
