@@ -69,7 +69,14 @@ class Api:
     def vram(self) -> int:
         """Bytes of GPU memory."""
         settings = ollama_answer.speed(self.mac.state)
-        return settings.vram or ollama_memory.gpu_memory(self.mac.memory)
+        return settings.vram or ollama_memory.gpu_memory(self.mac.memory, self._wired_limit())
+
+    def _wired_limit(self) -> int:
+        """``sysctl iogpu.wired_limit_mb``, which Metal's working set follows."""
+        try:
+            return int(Path(self.mac.state, "wired_limit_mb").read_text())
+        except FileNotFoundError:
+            return 0
 
     def num_ctx(self) -> int:
         """The server's default context length in tokens."""

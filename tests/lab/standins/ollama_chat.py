@@ -31,6 +31,7 @@ class Turn:
     tools: list[Json]
     stream: bool
     truncate: bool
+    shift: bool
     thinks: bool
     limit: int
     num_ctx: int
@@ -112,11 +113,13 @@ def understand(api: Api, body: Json, *, native: bool) -> Turn:
     if not native and not messages:
         raise ApiError(400, "[] is too short - 'messages'")
     head = (compact(tools).decode() + "\n") if tools else ""
-    truncate = body.get("truncate", True) is not False
+    silent = api.chat_fault(model) == "silent"
+    truncate = silent or body.get("truncate", True) is not False
+    shift = silent or body.get("shift", True) is not False or not api.traits.shift_refuses
     if messages is None:
         prompt = str(body.get("prompt") or "")
         prompt = f"{body.get('system') or ''}{prompt}" if prompt else ""
-    elif truncate:
+    elif truncate and shift:
         prompt = fit_messages(messages, head, num_ctx) if messages else ""
     else:
         prompt = head + "".join(_message_text(m) for m in messages)
@@ -129,6 +132,7 @@ def understand(api: Api, body: Json, *, native: bool) -> Turn:
         tools=tools,
         stream=body.get("stream", native) is not False,
         truncate=truncate,
+        shift=shift,
         thinks=_thinks(model, think),
         limit=int(limit),
         num_ctx=num_ctx,
@@ -164,6 +168,9 @@ def generate(api: Api, turn: Turn, runner: Runner) -> Iterator[tuple[str, str]]:
     if size > turn.num_ctx:
         if not turn.truncate:
             raise ApiError(400, "the input length exceeds the context length")
+        if not turn.shift:
+            text = "the prompt is longer than the context length currently available to the model"
+            raise ApiError(400, text)
         api.log(
             "WARN",
             "runner.go:187",

@@ -42,7 +42,8 @@ def tags(api: Api) -> list[Json]:
             "name": model.name.short,
             "model": model.name.short,
             "modified_at": timestamp(model.modified),
-            "size": model.size,
+            # That of the real one: the lab's blobs are small.
+            "size": model.nominal_size,
             "digest": model.digest,
             "details": details,
         }
@@ -114,6 +115,9 @@ def show(api: Api, body: Json) -> Json:
         "model_info": {
             "general.architecture": architecture,
             f"{architecture}.context_length": model.context_length,
+            **{f"{architecture}.{key}": value for key, value in model.shape.items()},
+            # Long lists are left out unless the request is verbose.
+            "tokenizer.ggml.tokens": None,
         },
         "capabilities": model.capabilities,
         "modified_at": timestamp(model.modified),

@@ -22,12 +22,15 @@ MAX_LOADED = 3
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-def gpu_memory(memory: int) -> int:
+def gpu_memory(memory: int, wired_limit_mb: int = 0) -> int:
     """Metal's recommended working set in bytes for a Mac with `memory` bytes.
 
     Two thirds up to 36 GB (22,906.5 MB on captured 32 GB Macs), three quarters above. Newer
     captures show more on small Macs (24 GB: 17.8 GiB); ``vram`` in ollama.json sets any value.
+    A limit that the user has set, in MiB, replaces it.
     """
+    if wired_limit_mb:
+        return wired_limit_mb << 20
     return memory * 2 // 3 if memory <= 36 * GIB else memory * 3 // 4
 
 

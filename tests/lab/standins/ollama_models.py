@@ -37,6 +37,8 @@ class Recipe:
     """Bytes of KV cache for each token of context at f16."""
     blob_size: int
     """Bytes of the stored stand-in for the weights at scale 1."""
+    shape: tuple[tuple[str, int], ...] = ()
+    """What the real weights say of themselves, as /api/show tells it below the family's name."""
     parameters: tuple[tuple[str, object], ...] = ()
     template: str = "{{ .System }}{{ range .Messages }}{{ .Role }}: {{ .Content }}\n{{ end }}"
 
@@ -54,6 +56,15 @@ RECIPES = {
             nominal_size=13_793_441_244,
             kv_bytes_per_token=24_600,
             blob_size=4_400_000,
+            shape=(
+                ("attention.head_count", 64),
+                ("attention.head_count_kv", 8),
+                ("attention.key_length", 64),
+                ("attention.sliding_window", 128),
+                ("attention.value_length", 64),
+                ("block_count", 24),
+                ("embedding_length", 2880),
+            ),
             parameters=(("temperature", 1),),
         ),
         Recipe(
@@ -66,6 +77,14 @@ RECIPES = {
             nominal_size=18_556_688_736,
             kv_bytes_per_token=98_304,
             blob_size=5_900_000,
+            shape=(
+                ("attention.head_count", 32),
+                ("attention.head_count_kv", 4),
+                ("attention.key_length", 128),
+                ("attention.value_length", 128),
+                ("block_count", 48),
+                ("embedding_length", 2048),
+            ),
             parameters=(
                 ("repeat_penalty", 1.05),
                 ("stop", ["<|im_start|>", "<|im_end|>", "<|endoftext|>"]),
@@ -82,8 +101,14 @@ RECIPES = {
             capabilities=("completion",),
             context_length=8192,
             nominal_size=437_000,
-            kv_bytes_per_token=1_024,
+            kv_bytes_per_token=512,
             blob_size=437_000,
+            shape=(
+                ("attention.head_count", 4),
+                ("attention.head_count_kv", 4),
+                ("block_count", 2),
+                ("embedding_length", 64),
+            ),
         ),
     )
 }
@@ -119,4 +144,5 @@ def config(recipe: Recipe) -> dict[str, object]:
         "lab_context_length": recipe.context_length,
         "lab_kv_bytes_per_token": recipe.kv_bytes_per_token,
         "lab_capabilities": list(recipe.capabilities),
+        "lab_shape": dict(recipe.shape),
     }

@@ -67,6 +67,11 @@ class Model:
         return int(self.config.get("lab_nominal_size", self.size))
 
     @property
+    def shape(self) -> Json:
+        """What the weights say of themselves, without the architecture's name in front."""
+        return dict(self.config.get("lab_shape", {}))
+
+    @property
     def details(self) -> Json:
         """As /api/tags, /api/ps and /api/show tell it."""
         return {
