@@ -132,5 +132,6 @@ def refuses(status: int, text: str) -> bool:
 
 
 def is_whole(count: int, expected: int) -> bool:
-    """Whether a prompt was read whole, by the tokens that were read and those that it has."""
+    """Whether a prompt within the context was read whole, by the tokens that were read and those
+    that it has."""
     return count >= expected * EXACT
