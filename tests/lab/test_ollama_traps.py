@@ -112,6 +112,65 @@ def test_an_agents_prompt_is_cut_in_silence_on_32_gb(mac: Alone) -> None:
     assert (last["truncated"], last["context"]) == (True, 4096)
 
 
+@pytest.mark.parametrize(
+    ("version", "wish", "refused"),
+    [
+        ("0.32.3", {"truncate": False}, "the input length exceeds the context length"),
+        ("0.32.3", {"shift": False}, "the prompt is longer than the context length"),
+        ("0.16.1", {"truncate": False}, "the input length exceeds the context length"),
+        # There it is only about an answer that grows too long.
+        ("0.16.1", {"shift": False}, None),
+    ],
+)
+def test_a_request_may_refuse_to_be_cut(
+    make: Make, version: str, wish: Json, refused: str | None
+) -> None:
+    server = make(version=version).serve()
+    body = {"model": QWEN, "messages": AGENT, "stream": False, **wish}
+    answer = server.post("/api/chat", body)
+    if refused is None:
+        assert answer.json()["prompt_eval_count"] == 4096
+        return
+    assert answer.status_code == 400
+    assert refused in answer.json()["error"]
+    assert server.post("/api/chat", {**body, "messages": AGENT[1:]}).status_code == 200
+
+
+def test_a_silent_server_cuts_whatever_is_asked(mac: Alone) -> None:
+    mac.faults(ollama__chat="silent")
+    answer = chat(mac, QWEN, messages=AGENT, truncate=False, shift=False)
+    assert answer["prompt_eval_count"] == 4096
+
+
+def test_the_gpus_memory_follows_the_users_limit(mac: Alone) -> None:
+    options = {"num_ctx": 65536}
+    chat(mac, QWEN, options=options)
+    assert mac.running()[QWEN]["size_vram"] < mac.running()[QWEN]["size"]
+    limit = mac.state / "wired_limit_mb"
+    limit.write_text("28672\n")
+    try:
+        mac.post("/api/generate", {"model": QWEN, "keep_alive": 0})
+        chat(mac, QWEN, options=options)
+        assert mac.running()[QWEN]["size_vram"] == mac.running()[QWEN]["size"]
+    finally:
+        limit.unlink()
+
+
+@pytest.mark.parametrize(
+    ("model", "family", "layers", "heads"), [(GPT, "gptoss", 24, 8), (QWEN, "qwen3moe", 48, 4)]
+)
+def test_show_tells_the_shape_and_tags_the_real_size(
+    mac: Alone, model: str, family: str, layers: int, heads: int
+) -> None:
+    info = mac.post("/api/show", {"model": model}).json()["model_info"]
+    assert info["general.architecture"] == family
+    assert info[f"{family}.block_count"] == layers
+    assert info[f"{family}.attention.head_count_kv"] == heads
+    assert info["tokenizer.ggml.tokens"] is None
+    sizes = {entry["name"]: entry["size"] for entry in mac.get("/api/tags")["models"]}
+    assert sizes[model] == {GPT: 13_793_441_244, QWEN: 18_556_688_736}[model]
+
+
 def test_num_ctx_of_a_v1_request_is_dropped(mac: Alone) -> None:
     body = {"model": GPT, "messages": AGENT, "options": {"num_ctx": 65536}, "num_ctx": 65536}
     assert mac.post("/v1/chat/completions", body).status_code == 200

@@ -383,3 +383,38 @@ def test_a_window_that_the_version_can_work_with(version: str, window: int) -> N
     models = written["models"]["providers"]["ollama"]["models"]
     assert {model["contextWindow"] for model in models} == {window}
     assert any("32768" in reason for reason in changes[0].reasons) is (window != 32768)
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        (OLDEST, {"gpt-oss:20b": (61440, None), "qwen3-coder": (61440, None)}),
+        (OLD, {"gpt-oss:20b": (131072, None), "qwen3-coder": (61440, None)}),
+        (NEW, {"gpt-oss:20b": (131072, 131072), "qwen3-coder": (61440, 61440)}),
+    ],
+)
+def test_the_context_that_is_told_is_the_one_that_fits(
+    version: str, expected: dict[str, tuple[int, int | None]]
+) -> None:
+    wanted = wish.plan(equipped(version), settings(context_window=131072), TEMPLATES, lambda: TOKEN)
+    written = json5.loads(wanted.files[0].after.decode())
+    told = written["models"]["providers"]["ollama"]["models"]
+    found = {
+        model["id"]: (model["contextWindow"], model.get("params", {}).get("num_ctx"))
+        for model in told
+    }
+    assert found == expected
+    why = "qwen3-coder: 131072 wished; 61440 fits into 22.9 GB beside 18.6 GB of weights"
+    assert why in wanted.files[0].reasons
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_context_that_changes_is_told_apart_from_other_changes(version: str) -> None:
+    def contexts(snapshot: Snapshot, **wished: Any) -> bool:
+        return wish.plan(snapshot, settings(**wished), TEMPLATES, lambda: TOKEN).contexts
+
+    there = healthy(version)
+    assert contexts(equipped(version))
+    assert not contexts(there)
+    assert not contexts(there, request_timeout=60, primary="ollama/qwen3-coder", fallbacks=[])
+    assert contexts(there, context_window=40960)
