@@ -44,14 +44,16 @@ ollama_environment = {}
 
 # --- Models -----------------------------------------------------------------------------------
 
-# Tokens of context per request, told to OpenClaw and to Ollama alike. A plain "hi" of OpenClaw is
-# some 12,000 tokens, Ollama's own default on most Macs up to 32 GB is 4096, and what does not fit
-# is dropped in silence. 32768 is what both models below can hold on 32 GB (docs/ollama.md has the
-# sums); an OpenClaw that can't work with so few gets the least that it can.
+# Tokens of context per request that are wished: a Mac that can't hold so many promises what it can,
+# to OpenClaw and to Ollama alike, and the diff says so. A plain "hi" of OpenClaw is some 12,000
+# tokens, Ollama's own default on most Macs up to 32 GB is 4096, and what does not fit is dropped in
+# silence. 32768 is what both models below can hold on 32 GB (docs/models.md has the sums); an
+# OpenClaw that can't work with so few gets the least that it can.
 context_window = 32768
 
 # Models that Ollama shall hold and OpenClaw shall know, each {id, name, reasoning, input,
-# context_window, max_tokens, size}. size (bytes) is only for the check of free disk before a pull.
+# context_window, max_tokens, size}. size (bytes of the weights) is for the plan of disk and memory
+# before a pull; afterwards Ollama tells it.
 models = [
     {
         "id": "gpt-oss:20b",
@@ -137,7 +139,9 @@ remove_ollama = False
 
 # --- Proof ------------------------------------------------------------------------------------
 
-# "quick": every layer answers, and one latency figure per model; "full": three of each; "off".
+# "quick": every layer answers, and one latency figure per model; "full": three of each, and a
+# prompt that fills each model's context, which costs a Mac minutes; "off". A run that changes
+# something that a context depends on sends that prompt in any case.
 verify = "quick"
 
 # Folder on this machine for the results, as JSON.
