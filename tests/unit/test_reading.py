@@ -50,7 +50,9 @@ REAL = [
     "cut",
     "date",
     "grep",
+    "find",
     "head",
+    "ls",
     "mkdir",
     "readlink",
     "sed",
@@ -79,13 +81,13 @@ def mac(tmp_path: Path) -> Path:
     return home
 
 
-def read(home: Path, shell: str, *, prefix: str = "", also: str = "") -> Snapshot:
+def read(home: Path, shell: str, *, prefix: str = "", also: str = "", models: str = "") -> Snapshot:
     words = shell.split()
     found = shutil.which(words[0])
     if found is None:
         pytest.skip(f"no {words[0]} on this machine")
     prelude = f"OLLAMA_PORT=11434\nGATEWAY_PORT=18789\nPREFIX={quote(prefix)}\nAGENT=main\n"
-    prelude += f"ALSO={quote(also)}\n"
+    prelude += f"ALSO={quote(also)}\nMODELS={quote(models)}\n"
     run = subprocess.run(
         [found, *words[1:], "-s"],
         input=prelude + SCRIPT,
