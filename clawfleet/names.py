@@ -29,6 +29,19 @@ def normalise(name: str) -> str:
     return short
 
 
+def manifest_path(name: str) -> str:
+    """Where the manifest of a model lies below Ollama's ``manifests``: HOST/NAMESPACE/MODEL/TAG.
+
+    ``qwen3-coder`` gives ``registry.ollama.ai/library/qwen3-coder/latest``. ValueError as for
+    `normalise`. Source: ollama types/model/name.go, Filepath.
+    """
+    *around, short = normalise(name).split("/")
+    namespace = around[-1] if around else "library"
+    host = around[0] if len(around) > 1 else "registry.ollama.ai"
+    model, _, tag = short.partition(":")
+    return f"{host}/{namespace}/{model}/{tag}"
+
+
 def same(one: str, other: str) -> bool:
     """Whether two names mean one model; Ollama matches existing names without regard to case.
 

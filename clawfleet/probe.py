@@ -26,6 +26,7 @@ from clawfleet.snapshot import (
     Node,
     Process,
     Snapshot,
+    Store,
 )
 
 
@@ -117,6 +118,13 @@ def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -
             if isinstance(m, dict) and "name" in m  # a foreign server may answer there
         )
         or tuple(Model(_named(path), "", 0) for path in every("ollama.manifest")),
+        store=_store(
+            one("store.path") or "",
+            every("store.manifest"),
+            every("store.blob"),
+            every("store.part"),
+            files,
+        ),
         ollama_env=file("ollama_env"),
         openclaw=one("openclaw.version"),
         openclaw_bin=one("openclaw.bin"),
@@ -219,6 +227,30 @@ def _named(manifest: str) -> str:
     """Name of a model from its manifest's path, ``registry.ollama.ai/library/NAME/TAG``."""
     host, namespace, model, tag = manifest.split("/")
     return normalise(f"{host}/{namespace}/{model}:{tag}")
+
+
+def _store(
+    path: str, manifests: list[str], blobs: list[str], parts: list[str], files: dict[str, File]
+) -> Store:
+    sizes: dict[str, int] = {}
+    for line in blobs:
+        size, _, name = line.partition(" ")
+        if re.fullmatch(r"sha256-[0-9a-f]{64}", name) and size.isdigit():
+            sizes[name.replace("-", ":")] = int(size)
+    partials: dict[str, int] = {}
+    for line in parts:
+        # A part's note: {"N":0,"Offset":0,"Size":862089,"Completed":65536} (server/download.go)
+        name, _, note = line.partition(" ")
+        completed = _json(note).get("Completed")
+        if (match := re.match(r"sha256-([0-9a-f]{64})-partial-", name)) and completed:
+            digest = f"sha256:{match[1]}"
+            partials[digest] = partials.get(digest, 0) + int(completed)
+    found = {}
+    for manifest in manifests:
+        whole = f"{path}/manifests/{manifest}"
+        unread = File(whole, None, trouble="not readable by this user")
+        found[_named(manifest)] = files.get(whole, unread)
+    return Store(path, found, sizes, partials)
 
 
 def _available(df: list[str]) -> int | None:

@@ -127,6 +127,20 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Store:
+    """Ollama's store of models as it lies on disk, whether a server runs or not."""
+
+    path: str = ""
+    """The folder with ``manifests`` and ``blobs``."""
+    manifests: dict[str, File] = field(default_factory=dict)
+    """By normalised name: those of the wanted models that are there."""
+    blobs: dict[str, int] = field(default_factory=dict)
+    """Digest (``sha256:...``) -> bytes, of every blob, whoever uses it."""
+    partials: dict[str, int] = field(default_factory=dict)
+    """Digest -> bytes that are there of an unfinished download."""
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """What one probe saw. Absent things are None, empty or False."""
 
@@ -164,6 +178,7 @@ class Snapshot:
     ollama_server: str | None = None
     """Version that the running server tells; None: none answers."""
     models: tuple[Model, ...] = ()
+    store: Store = field(default_factory=Store)
     ollama_env: File = field(default_factory=lambda: File("", None))
 
     openclaw: str | None = None

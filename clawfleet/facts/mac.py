@@ -14,6 +14,7 @@ from pyinfra.api import Host, StringCommand
 
 from clawfleet import backups
 from clawfleet.backups import Backups
+from clawfleet.names import manifest_path
 from clawfleet.plan import Trouble, quote
 from clawfleet.probe import ProbeError, parse
 from clawfleet.settings import Settings
@@ -36,6 +37,7 @@ def read(host: Host, settings: Settings, gateway_port: int, also: Sequence[str] 
         "AGENT": settings.agent,
         "ALSO": "\n".join(also),
         "SHOW": "\n".join(wish.id for wish in settings.models),
+        "MODELS": "\n".join(manifest_path(model.id) for model in settings.models),
     }
 
     def parsed(output: str) -> Snapshot:

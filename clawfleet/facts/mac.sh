@@ -3,7 +3,8 @@
 # one tar. sh and BSD userland, no python3: a Mac without the Command Line Tools has none. Few
 # processes, as each costs 5 to 40 ms; everything that can hang has its own bound.
 # Set in front of it by the caller: OLLAMA_PORT GATEWAY_PORT PREFIX (may be empty) AGENT ALSO (paths of
-# further files, one in a line) SHOW (names of models, one in a line)
+# further files, one in a line) SHOW (names of the wanted models, one in a line) MODELS (their paths
+# below manifests/, one in a line)
 LC_ALL=C; export LC_ALL
 PATH="$PATH:/usr/sbin:/sbin"
 umask 077
@@ -23,7 +24,10 @@ kv now "$(date +%s)"
 
 # launchd: what the GUI domain is, holds and hands down
 G=gui/$U
+M=$HOME/.ollama/models
 if d=$(launchctl print "$G" 2>&1); then kv gui.exists yes; printf '%s\n' "$d" | lines gui.print
+  case $d in *"	OLLAMA_MODELS => "*) M=${d#*	OLLAMA_MODELS => }; M=${M%%
+*};; esac
 else kv gui.exists no; kv gui.error "${d##*
 }"; fi
 L=ai.openclaw.gateway
@@ -74,16 +78,31 @@ set --; IFS='
     -d "{\"model\":\"$m\"}" "http://127.0.0.1:$OLLAMA_PORT/api/show"; done; set +f; unset IFS
 [ -n "$o" ] && [ $# -gt 0 ] && curl -q "$@" 2>/dev/null \
   | sed 's/.*"model_info":\({[^}]*}\).*/\1/' | lines ollama.show
-# Of a server that does not run: host/namespace/model/tag
-[ -z "$o" ] && (cd "$HOME/.ollama/models/manifests" 2>/dev/null && for m in */*/*/*; do
-  [ -f "$m" ] && kv ollama.manifest "$m"; done)
 curl -q -s --noproxy '*' --connect-timeout 2 -m 6 -o /dev/null -w '%{http_code}\n' \
   "http://127.0.0.1:$GATEWAY_PORT/" --next -s --noproxy '*' --connect-timeout 2 -m 6 \
   "http://127.0.0.1:$GATEWAY_PORT/healthz" 2>/dev/null | head -c 400 | lines gateway.http
 
-# Disk where the models lie
-d=$HOME/.ollama; [ -d "$d" ] || d=$HOME
-df -Pk "$d" | lines df
+# Ollama's store, also of a server that does not run, and the disk that it lies on. The variables of
+# Homebrew's service win over those of the GUI domain.
+E=$HOME/.homebrew/services/ollama.env
+if [ -n "$B" ] && [ -L "$B/opt/ollama" ] && [ -r "$E" ]; then
+  m=$(sed -n 's/^OLLAMA_MODELS=//p' "$E"); m=${m##*
+}; M=${m:-$M}
+fi
+case $M in /*) ;; *) M=$HOME/.ollama/models;; esac
+kv store.path "$M"
+[ -z "$o" ] && (cd "$M/manifests" 2>/dev/null && for m in */*/*/*; do
+  [ -f "$m" ] && kv ollama.manifest "$m"; done)
+# An unfinished download is as long as the whole from its first byte on: how much of it is there, only
+# the notes of its parts tell.
+(cd "$M/blobs" 2>/dev/null || exit
+  ls -lnL . 2>/dev/null | while read -r mode n u g size month day time name more; do
+    case $mode in -*) ;; *) continue;; esac
+    case $name$more in *-partial*) ;; sha256-*) kv store.blob "$size $name$more";; esac; done
+  for m in sha256-*-partial-*; do
+    [ -f "$m" ] && { read -r n < "$m" || [ -n "$n" ]; } && kv store.part "$m $n"; done)
+d=$M; until [ -d "${d:-/}" ]; do d=${d%/*}; done
+df -Pk "${d:-/}" | lines df
 
 # Node and OpenClaw: an SSH session's PATH has neither Homebrew nor npm's folders
 IFS=:; set -f; path=; for d in $PATH; do path="$path $d"; done; set +f; unset IFS
@@ -155,6 +174,11 @@ for n in owned:owned.json installed:installed unfinished:unfinished restart_need
   file "${n%:*}" "$HOME/.clawfleet/${n#*:}" || set -- "$@" "$HOME/.clawfleet/${n#*:}"; done
 IFS='
 '; set -f; for f in $ALSO; do unset IFS; kv also "$f"; file "also.$f" "$f" || set -- "$@" "$f"; done; set +f; unset IFS
+# Ollama finds a name that is there whatever its case
+for m in $MODELS; do
+  [ -f "$M/manifests/$m" ] || m=$(cd "$M/manifests" 2>/dev/null && find . -type f -ipath "./$m" | head -1)
+  m=${m#./}; [ -n "$m" ] || continue
+  kv store.manifest "$m"; [ -r "$M/manifests/$m" ] && set -- "$@" "$M/manifests/$m"; done
 [ -f "$S/state/openclaw.sqlite" ] && kv openclaw.sqlite yes
 [ -f "$A/agent/openclaw-agent.sqlite" ] && kv openclaw.sqlite yes
 IFS='

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from clawfleet.names import normalise, same
+from clawfleet.names import manifest_path, normalise, same
 
 
 @pytest.mark.parametrize(
@@ -65,3 +65,16 @@ def test_what_ollama_refuses_is_refused(name: str) -> None:
 def test_same_model(one: str, other: str, equal: bool) -> None:
     assert same(one, other) is equal
     assert same(other, one) is equal
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("qwen3-coder", "registry.ollama.ai/library/qwen3-coder/latest"),
+        ("team/x:1", "registry.ollama.ai/team/x/1"),
+        ("hf.co/unsloth/Qwen3-GGUF:Q4_K_M", "hf.co/unsloth/Qwen3-GGUF/Q4_K_M"),
+        ("localhost:5000/team/model:1", "localhost:5000/team/model/1"),
+    ],
+)
+def test_where_a_manifest_lies(name: str, path: str) -> None:
+    assert manifest_path(name) == path

@@ -53,7 +53,9 @@ REAL = [
     "cut",
     "date",
     "grep",
+    "find",
     "head",
+    "ls",
     "mkdir",
     "readlink",
     "sed",
@@ -82,13 +84,15 @@ def mac(tmp_path: Path) -> Path:
     return home
 
 
-def read(home: Path, shell: str, *, prefix: str = "", also: str = "", show: str = "") -> Snapshot:
+def read(
+    home: Path, shell: str, *, prefix: str = "", also: str = "", show: str = "", models: str = ""
+) -> Snapshot:
     words = shell.split()
     found = shutil.which(words[0])
     if found is None:
         pytest.skip(f"no {words[0]} on this machine")
     prelude = f"OLLAMA_PORT=11434\nGATEWAY_PORT=18789\nPREFIX={quote(prefix)}\nAGENT=main\n"
-    prelude += f"ALSO={quote(also)}\nSHOW={quote(show)}\n"
+    prelude += f"ALSO={quote(also)}\nSHOW={quote(show)}\nMODELS={quote(models)}\n"
     run = subprocess.run(
         [found, *words[1:], "-s"],
         input=prelude + SCRIPT,
