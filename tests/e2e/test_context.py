@@ -129,3 +129,27 @@ def test_a_model_that_cannot_fit_stops_the_mac_before_any_change(lab: Lab, repor
     assert "another model in its place, of at most 14.5 GB of weights" in trouble["fix"]
     assert mac.exec(f"ls {mac.spec.homebrew_prefix}/bin/brew").returncode != 0
     assert mac.exec("ls ~/.clawfleet ~/.openclaw ~/.ollama").stdout == b""
+
+
+def test_what_is_not_known_before_the_pull_is_decided_after_it(lab: Lab, reports: Path) -> None:
+    """The settings tell no size: the server's context, too, follows what was pulled."""
+    mac = lab.macs["mac3"]
+    mac.change(memory=32 << 30)
+    unknown = (
+        *("--data", 'models=[{"id": "qwen3-coder"}]', "--data", "primary=ollama/qwen3-coder"),
+        *("--data", "fallbacks=[]", *WISH, *NEW),
+    )
+    dry = run(lab, mac, reports, "--dry", *unknown)
+    assert dry.code == 0, dry.log
+    assert "what qwen3-coder needs is not known before it is there" in dry.log
+    done = run(lab, mac, reports, "-y", *unknown)
+    assert done.code == 0, done.log
+    assert "qwen3-coder: 131072 wished; 61440 fits into 22.9 GB" in done.log
+    env = home(mac, ".homebrew/services/ollama.env")
+    assert "OLLAMA_CONTEXT_LENGTH=61440" in env
+    assert "131072" not in env
+    (proof,) = report(reports)["macs"]["mac3"]["context"]
+    assert proof["promised"] == proof["allocated"] == 61440
+    again = run(lab, mac, reports, "-y", "--json", *unknown)
+    assert again.code == 0, again.log
+    assert again.changed() == []

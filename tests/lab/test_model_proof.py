@@ -150,7 +150,8 @@ def test_a_model_with_a_smaller_trained_context_than_promised_is_found(make: Mak
     there = equipped()
     unknown = tuple(replace(m, architecture=None, name=f"x/{m.name}") for m in there.models)
     seed(server.store.root, "tiny:latest", factor=0.01)
-    wished = {"models": [{"id": "tiny"}], "primary": "ollama/tiny", "fallbacks": []}
+    wished: dict[str, Any] = {"models": [{"id": "tiny"}], "primary": "ollama/tiny"}
+    wished["fallbacks"] = []
     said, _ = prove(server, snapshot=replace(there, models=unknown), **wished)
     well, text, fix = said["context tiny"]
     assert (well, text) == (False, "32768 tokens are promised to OpenClaw, 8192 are served")
