@@ -32,7 +32,8 @@ def request(model: str, words: int, num_ctx: int | None, *, whole: bool = False)
     """The body of a /api/chat with a prompt of that many words and one token of answer; `num_ctx`
     None where OpenClaw's requests name none. With `whole` it may not be shortened.
 
-    ``truncate: false`` is v0.16.1's word for that, ``shift: false`` that of its followers.
+    ``shift: false`` forbids that as well (since v0.30), but is an option of the loaded model: it
+    would be loaded again (server/sched.go).
     """
     options: dict[str, Any] = {"num_predict": 1}
     if num_ctx is not None:
@@ -44,7 +45,7 @@ def request(model: str, words: int, num_ctx: int | None, *, whole: bool = False)
         "stream": False,
         "options": options,
     }
-    return body | ({"truncate": False, "shift": False} if whole else {})
+    return body | ({"truncate": False} if whole else {})
 
 
 @dataclass(frozen=True)
@@ -124,9 +125,10 @@ def running(answer: Mapping[str, Any], model: str) -> tuple[int | None, float | 
 
 
 def refuses(status: int, text: str) -> bool:
-    """Whether an answer is Ollama's refusal of a prompt that is too long: `the input length exceeds
-    the context length` (v0.16.1), `the prompt is longer than the context length currently
-    available` (0.34), `exceeds the available context size` (llama-server's own)."""
+    """Whether an answer is the refusal of a prompt that is too long: `the input length exceeds the
+    context length` (v0.16.1), `request (... tokens) exceeds the available context size`
+    (llama-server's, since v0.30), `the prompt is longer than the context length currently available
+    to the model` (of models that can't shift)."""
     low = text.lower()
     return status == 400 and ("context length" in low or "context size" in low)
 

@@ -141,8 +141,9 @@ def document(
     *, run: str, when: str, macs: Mapping[str, Mapping[str, Any]], versions: Mapping[str, str]
 ) -> dict[str, Any]:
     """The report as JSON: ``{"schema", "run", "when", "clawfleet", "pyinfra", "macs": {name:
-    {"about", "ok", "checks", "latency"} or {"trouble", "output"}}}``; `output`: the last lines of
-    the step that failed, with the gateway's log."""
+    {"about", "ok", "checks", "latency", "context"} or {"trouble", "output"}}}``; `context`: a
+    ``context_proof.Proof`` for each model; `output`: the last lines of the step that failed, with
+    the gateway's log."""
     return {"schema": SCHEMA, "run": run, "when": when, **versions, "macs": dict(macs)}
 
 

@@ -100,17 +100,17 @@ def models() -> Commands:
     for model in missing:
         size = f" ({model.size / 1e9:.1f} GB)" if model.size else ""
         mac.say(f"Will pull {model.id}{size}")
-    before = promise.plan(mac.snapshot, mac.settings)
+    undecided = promise.undecided(promise.plan(mac.snapshot, mac.settings))
     mac.renewed.append("the models")
     for model in missing:
         yield pull(model.id)
-    if not mac.executing or not promise.undecided(before):
+    if not mac.executing:
         return
-    # What a model needs that was not known before is known now; its server has to follow.
-    plan = ollama_plan.plan(mac.snapshot, mac.settings)
     for promised in promise.plan(mac.snapshot, mac.settings).models:
-        if promised.id in promise.undecided(before):
+        if promised.id in undecided:
             mac.say(f"{promised.id}: {promised.why or f'context {promised.tokens}'}")
+    # What a model needs is better known now than before, and its server has to follow.
+    plan = ollama_plan.plan(mac.snapshot, mac.settings)
     announce(mac, plan.steps, plan.files)
     if plan.files:
         yield write(list(plan.files))

@@ -87,7 +87,7 @@ def test_a_wish_becomes_what_fits_and_is_served(lab: Lab, reports: Path) -> None
     assert caught.code == 1
     check = checks(reports, mac)["context gpt-oss:20b"]
     assert not check["ok"]
-    assert "tokens were sent and 131072 read: the rest was dropped in silence" in check["detail"]
+    assert "tokens were sent and 65538 read: the rest was dropped in silence" in check["detail"]
     assert "brew upgrade ollama" in check["fix"]
 
 

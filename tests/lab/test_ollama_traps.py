@@ -105,41 +105,35 @@ def test_an_agents_prompt_is_cut_in_silence_on_32_gb(mac: Alone) -> None:
     body["stream_options"] = {"include_usage": True}
     answer = mac.post("/v1/chat/completions", body)
     assert answer.status_code == 200
-    assert sse(answer)[-1]["usage"]["prompt_tokens"] == 4096
+    assert sse(answer)[-1]["usage"]["prompt_tokens"] == 2050
     assert mac.running()[QWEN]["context_length"] == 4096
-    assert 'msg="truncating input prompt" limit=4096 ' in mac.logfile.read_text()
+    assert 'msg="truncating input prompt" limit=2050 ' in mac.logfile.read_text()
     last = mac.requests()[-2]
     assert (last["truncated"], last["context"]) == (True, 4096)
 
 
 @pytest.mark.parametrize(
-    ("version", "wish", "refused"),
+    ("version", "refused", "kept"),
     [
-        ("0.32.3", {"truncate": False}, "the input length exceeds the context length"),
-        ("0.32.3", {"shift": False}, "the prompt is longer than the context length"),
-        ("0.16.1", {"truncate": False}, "the input length exceeds the context length"),
-        # There it is only about an answer that grows too long.
-        ("0.16.1", {"shift": False}, None),
+        ("0.16.1", "the input length exceeds the context length", 4096),
+        ("0.32.3", "exceeds the available context size (4096 tokens), try increasing it", 2050),
     ],
 )
-def test_a_request_may_refuse_to_be_cut(
-    make: Make, version: str, wish: Json, refused: str | None
-) -> None:
+def test_a_request_may_refuse_to_be_cut(make: Make, version: str, refused: str, kept: int) -> None:
     server = make(version=version).serve()
-    body = {"model": QWEN, "messages": AGENT, "stream": False, **wish}
-    answer = server.post("/api/chat", body)
-    if refused is None:
-        assert answer.json()["prompt_eval_count"] == 4096
-        return
+    body = {"model": QWEN, "messages": AGENT, "stream": False}
+    assert server.post("/api/chat", body).json()["prompt_eval_count"] == kept
+    answer = server.post("/api/chat", {**body, "truncate": False})
     assert answer.status_code == 400
     assert refused in answer.json()["error"]
-    assert server.post("/api/chat", {**body, "messages": AGENT[1:]}).status_code == 200
+    short = {**body, "messages": AGENT[1:], "truncate": False}
+    assert server.post("/api/chat", short).status_code == 200
 
 
 def test_a_silent_server_cuts_whatever_is_asked(mac: Alone) -> None:
     mac.faults(ollama__chat="silent")
-    answer = chat(mac, QWEN, messages=AGENT, truncate=False, shift=False)
-    assert answer["prompt_eval_count"] == 4096
+    answer = chat(mac, QWEN, messages=AGENT, truncate=False)
+    assert answer["prompt_eval_count"] == 2050
 
 
 def test_the_gpus_memory_follows_the_users_limit(mac: Alone) -> None:

@@ -60,6 +60,24 @@ def cut(text: str, limit: int) -> str:
     return (raw[:head] + raw[-tail:]).decode(errors="replace")
 
 
+def refusal(size: int, num_ctx: int, *, by_llama_server: bool) -> str:
+    """The error of a prompt that is too long and may not be cut.
+
+    llama-server's own is handed on as it is, JSON inside JSON (measured with 0.33.3).
+    """
+    if not by_llama_server:
+        return "the input length exceeds the context length"
+    error = {
+        "code": 400,
+        "message": f"request ({size} tokens) exceeds the available context size ({num_ctx} "
+        "tokens), try increasing it",
+        "type": "exceed_context_size_error",
+        "n_prompt_tokens": size,
+        "n_ctx": num_ctx,
+    }
+    return json.dumps({"error": error}, separators=(",", ":"))
+
+
 def pieces(text: str) -> list[str]:
     """Text as the tokens that a stream sends one by one."""
     return re.findall(r"\S+\s*", text)

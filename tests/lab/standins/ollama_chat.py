@@ -31,7 +31,6 @@ class Turn:
     tools: list[Json]
     stream: bool
     truncate: bool
-    shift: bool
     thinks: bool
     limit: int
     num_ctx: int
@@ -115,11 +114,10 @@ def understand(api: Api, body: Json, *, native: bool) -> Turn:
     head = (compact(tools).decode() + "\n") if tools else ""
     silent = api.chat_fault(model) == "silent"
     truncate = silent or body.get("truncate", True) is not False
-    shift = silent or body.get("shift", True) is not False or not api.traits.shift_refuses
     if messages is None:
         prompt = str(body.get("prompt") or "")
         prompt = f"{body.get('system') or ''}{prompt}" if prompt else ""
-    elif truncate and shift:
+    elif truncate:
         prompt = fit_messages(messages, head, num_ctx) if messages else ""
     else:
         prompt = head + "".join(_message_text(m) for m in messages)
@@ -132,7 +130,6 @@ def understand(api: Api, body: Json, *, native: bool) -> Turn:
         tools=tools,
         stream=body.get("stream", native) is not False,
         truncate=truncate,
-        shift=shift,
         thinks=_thinks(model, think),
         limit=int(limit),
         num_ctx=num_ctx,
@@ -165,22 +162,21 @@ def generate(api: Api, turn: Turn, runner: Runner) -> Iterator[tuple[str, str]]:
     settings = api.speed(turn.model)
     prompt = turn.prompt
     size = answer.tokens(prompt)
-    if size > turn.num_ctx:
+    half = api.traits.cuts_to_half
+    if size > turn.num_ctx - half:
         if not turn.truncate:
-            raise ApiError(400, "the input length exceeds the context length")
-        if not turn.shift:
-            text = "the prompt is longer than the context length currently available to the model"
-            raise ApiError(400, text)
+            raise ApiError(400, answer.refusal(size, turn.num_ctx, by_llama_server=half))
+        kept = turn.num_ctx - (turn.num_ctx - answer.NUM_KEEP) // 2 if half else turn.num_ctx
         api.log(
             "WARN",
             "runner.go:187",
             "truncating input prompt",
-            limit=turn.num_ctx,
+            limit=kept,
             prompt=size,
             keep=answer.NUM_KEEP,
-            new=turn.num_ctx,
+            new=kept,
         )
-        prompt, size = answer.cut(prompt, turn.num_ctx), turn.num_ctx
+        prompt, size = answer.cut(prompt, kept), kept
     turn.timing.prompt_tokens = size
     work = answer.prefill(prompt, runner.prompt, settings)
     runner.prompt = prompt

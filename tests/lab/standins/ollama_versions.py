@@ -28,8 +28,9 @@ class Traits:
     """A download that never sends its first byte is tried again instead of hanging for ever.
 
     The release with this fix is not known; 0.17 is assumed."""
-    shift_refuses: bool
-    """``shift: false`` refuses a prompt that is too long; before, it was only about the answer."""
+    cuts_to_half: bool
+    """A prompt of more than num_ctx - 1 tokens is cut to about half of num_ctx, and one that may
+    not be cut is refused by llama-server itself; before, all of num_ctx was kept."""
     app_kills_any_ollama: bool
     """In the fight for the port Ollama.app kills every process named ``ollama``, also a CLI."""
 
@@ -51,6 +52,6 @@ def traits(version: str | None = None) -> Traits:
         prune_grace=3600.0 if current >= (0, 21, 0) else 0.0,
         tags_tell_capabilities=current >= (0, 30, 0),
         watchdog_before_first_byte=current >= (0, 17, 0),
-        shift_refuses=current >= (0, 30, 0),
+        cuts_to_half=current >= (0, 30, 0),
         app_kills_any_ollama=current < (0, 17, 0),
     )
