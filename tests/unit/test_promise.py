@@ -5,8 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from clawfleet import memory_table, promise
+from clawfleet import memory, memory_table, promise
 from clawfleet.memory import GIB
 from clawfleet.plan import Trouble
 from clawfleet.snapshot import Listener, Model, Process, Snapshot
@@ -288,3 +290,31 @@ def test_where_both_fit_no_reload_is_announced() -> None:
     assert "reload" not in table(mac(48))
     assert "reload" not in table(mac(), **one("gpt-oss:20b"))
     assert "reload" not in table(mac(24))
+
+
+@given(
+    gigabytes=st.integers(8, 192),
+    wish=st.integers(4096, 300_000),
+    slots=st.integers(1, 8),
+    cache=st.sampled_from(["f16", "q8_0", "q4_0"]),
+    version=st.sampled_from(["2026.2.12", "2026.2.17", "2026.6.11", "2026.9.6"]),
+)
+def test_any_promise_fits_and_any_refusal_names_a_way(
+    gigabytes: int, wish: int, slots: int, cache: str, version: str
+) -> None:
+    variables = {"OLLAMA_KV_CACHE_TYPE": cache, "OLLAMA_NUM_PARALLEL": slots}
+    chosen = settings(context_window=wish, ollama_environment=variables)
+    snapshot = mac(gigabytes, version)
+    plan = promise.weigh(snapshot, chosen)
+    least = 49152 if version == "2026.6.11" else 32768
+    if plan.obstacle:
+        trouble_is_useful(plan.obstacle)
+        assert any(each.verdict == "does not fit" for each in plan.models)
+        return
+    for each in plan.models:
+        trained = each.load.architecture.trained if each.load.architecture else None
+        assert least <= each.tokens <= min(max(wish, least), trained or 0)
+        assert memory.fits(each.load, each.tokens, plan.limit, plan.serving)
+        assert bool(each.why) == (each.tokens != wish)
+    if version == "2026.2.12":
+        assert len({each.tokens for each in plan.models}) == 1
