@@ -53,7 +53,7 @@ ERRORS = [
     ("unauthorized: access denied", False, "correct 'nonsense:1'"),
     ("max retries exceeded: EOF", True, "run again: the pull resumes"),
     ("digest mismatch, file must be downloaded again: want a, got b", True, "run again"),
-    ('Get "https://registry.ollama.ai/v2/": dial tcp: i/o timeout', True, "HTTPS_PROXY"),
+    ('Get "https://registry.ollama.ai/v2/": dial tcp: i/o timeout', True, "pull_proxy"),
 ]
 
 
