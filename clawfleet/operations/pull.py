@@ -152,9 +152,7 @@ def _once(model: str, mac: MacRun, watch: Watch) -> None:
     if not watch.progress.done:
         raise PullError(f"the stream ended after {watch.progress.status!r}", again=True)
     seconds = time.monotonic() - watch.begun
-    came = f", {gigabytes(watch.gained)} of them came now" if watch.gained else ""
-    whole = gigabytes(watch.progress.total)
-    mac.say(f"{model}: {whole} are there after {seconds:.0f} s{came}")
+    mac.say(f"{model}: {gigabytes(watch.progress.total)} are there after {seconds:.0f} s")
 
 
 def _read(
