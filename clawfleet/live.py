@@ -77,9 +77,11 @@ _BOARD: Board | None = None
 
 
 def _board() -> Board | None:
-    """The terminal's board, made when first asked for; None where stderr is no terminal."""
+    """The terminal's board, made when first asked for; None where stderr is no
+    terminal, or nothing shall move on it."""
     global _BOARD
-    if _BOARD is None and sys.stderr.isatty():
+    # The variable turns pyinfra's own spinner off.
+    if _BOARD is None and sys.stderr.isatty() and os.environ.get("PYINFRA_PROGRESS") != "off":
         _BOARD = Board(sys.stderr)
         # pyinfra's own handler stands between them.
         logger.handlers.insert(0, _Before())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -90,18 +90,18 @@ def _unknown(snapshot: Snapshot, wish: ModelWish) -> int | None:
     return max(0, wish.size - sum(snapshot.store.partials.values())) if wish.size else wish.size
 
 
-def check_room(pull: Pull, snapshot: Snapshot) -> bool:
+def check_room(pulls: Sequence[Pull], snapshot: Snapshot) -> bool:
     """Whether the blobs that are put aside have to go before the new ones come, as the disk can't
     hold both. Trouble when there is no room in either case."""
-    free, needed = snapshot.disk_free, pull.to_fetch
+    free, needed = snapshot.disk_free, sum(pull.to_fetch or 0 for pull in pulls)
     if free is None or not needed or needed + SPARE <= free:
         return False
-    aside = sum(pull.aside.values())
-    if needed + SPARE <= free + aside:
+    if needed + SPARE <= free + sum(sum(pull.aside.values()) for pull in pulls):
         return True
+    names = ", ".join(pull.model for pull in pulls)
     raise Trouble(
         f"{gigabytes(free)} free where the models lie",
-        expected=f"{gigabytes(needed + SPARE)}: {gigabytes(needed)} for {pull.model} and "
+        expected=f"{gigabytes(needed + SPARE)}: {gigabytes(needed)} for {names} and "
         f"{gigabytes(SPARE)} to spare",
         fix="make room on that Mac, or take models off its list",
     )

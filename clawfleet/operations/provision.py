@@ -51,7 +51,9 @@ def can_be_provisioned() -> Commands:
         mac.say(note)
     for note in lock.drift(mac.snapshot, mac.settings, mac.lock):
         mac.say(note, "yellow")
-    registry.check(mac, pulls.plan(mac.snapshot, mac.settings, mac.lock))
+    due = pulls.plan(mac.snapshot, mac.settings, mac.lock)
+    pulls.check_room(due, mac.snapshot)
+    registry.check(mac, due)
     host.noop("nothing stands in the way")
     yield from ()
 

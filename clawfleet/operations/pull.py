@@ -43,10 +43,9 @@ def pull(one: Pull) -> FunctionCommand:
 
 
 def _pull(one: Pull, mac: MacRun) -> None:
+    drop = check_room([one], mac.snapshot)
     if one.aside:
-        _put_aside(one, mac, drop=check_room(one, mac.snapshot))
-    else:
-        check_room(one, mac.snapshot)
+        _put_aside(one, mac, drop=drop)
     tries = Tries()
     while True:
         watch = Watch(mac.settings.pull_stall, time.monotonic())

@@ -2,7 +2,7 @@
 # from launchd's GUI domain, or from Homebrew's service file, which wins. Its value stands in no argument.
 # Set in front of it by the caller: URL, and SERVICE: yes where Homebrew runs the server.
 unset http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY
-take() { while IFS= read -r l; do case $l in
+take() { while IFS= read -r l || [ -n "$l" ]; do case $l in
   HTTPS_PROXY=?*|https_proxy=?*|NO_PROXY=?*|no_proxy=?*) export "$l";; esac; done; }
 take <<END
 $(launchctl print "gui/$(id -u)" 2>/dev/null | sed -n 's/^		\([A-Za-z_]*\) => /\1=/p')

@@ -2,104 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.e2e.deploys import Done, interrupted, pyinfra, report, watched
+from tests.e2e.deploys import interrupted, report, watched
+from tests.e2e.registry import GPT, control, fetched, models, registry, run, size, until_still, wish
 from tests.lab.lab import Lab, Mac
-from tests.lab.standins.ollama_store import Store, seed
+from tests.lab.standins.ollama_store import Store
 
 pytestmark = pytest.mark.lab
-
-GPT = "gpt-oss:20b"
-OFF = ("--data", "verify=off")
-
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """Two Macs on which Ollama's service runs, with no model."""
-    with Lab.up(2, dir=tmp_path_factory.mktemp("lab")) as lab:
-        files = ("tasks/ollama.py", *OFF)
-        done = pyinfra(
-            lab, "-y", *files, task="tasks/homebrew.py", reports=tmp_path_factory.mktemp("r")
-        )
-        assert done.code == 0, done.log
-        yield lab
-
-
-@pytest.fixture
-def lab(fleet: Lab) -> Iterator[Lab]:
-    """The fleet without faults and models; the registry has what it had at first."""
-    control(fleet, faults=[], kbps=0, reset=True)
-    for mac in fleet.macs.values():
-        mac.set_faults({})
-        mac.exec(f"rm -rf {mac.spec.home}/.ollama/models", check=True)
-    (fleet.folder / "models.lock").unlink(missing_ok=True)
-    seed(registry(fleet), GPT)
-    yield fleet
-    seed(registry(fleet), GPT)
-
-
-def control(lab: Lab, **wish: object) -> None:
-    """Change what passes through the lab's internet."""
-    ask(lab, "/__ctl", "-d", json.dumps(wish))
-
-
-def ask(lab: Lab, path: str, *options: str) -> Any:
-    argv = ["curl", "-sS", "--noproxy", "*", *options, f"{lab.internet}{path}"]
-    return json.loads(lab.run(argv, check=True, capture_output=True).stdout)
-
-
-def registry(lab: Lab) -> Path:
-    """Folder of the store behind the lab's registry, filled."""
-    ask(lab, "/v2/library/tiny/manifests/latest")
-    return lab.folder / "internet" / "models"
-
-
-def fetched(lab: Lab) -> int:
-    """Bytes of blobs that went over the lab's internet."""
-    paths = ask(lab, "/__stats")["paths"]
-    return sum(entry["bytes"] for path, entry in paths.items() if "/blobs/" in path)
-
-
-def size(lab: Lab, name: str = GPT) -> int:
-    store = Store(registry(lab))
-    return next(m.size for m in store.models() if m.name.short == name)
-
-
-def models(mac: Mac) -> dict[str, str]:
-    """Digests of a Mac's models by name, as its server lists them."""
-    url = f"http://127.0.0.1:{mac.spec.ollama_port}/api/tags"
-    raw = mac.exec(["curl", "-sS", "--noproxy", "*", url], check=True).stdout
-    return {model["name"]: model["digest"] for model in json.loads(raw)["models"]}
-
-
-def run(lab: Lab, *arguments: str, reports: Path, only: str = GPT) -> Done:
-    """tasks/models.py for one model."""
-    return pyinfra(lab, *arguments, *wish(only), task="tasks/models.py", reports=reports)
-
-
-def wish(only: str) -> tuple[str, ...]:
-    chosen = json.dumps([{"id": only}])
-    primary = ("--data", f"primary=ollama/{only}", "--data", "fallbacks=[]")
-    return (*OFF, "--data", f"models={chosen}", *primary)
-
-
-def until_still(lab: Lab) -> int:
-    """Bytes of blobs, once no more come for a second."""
-    end, before = time.monotonic() + 30, -1
-    while (now := fetched(lab)) != before:
-        assert time.monotonic() < end, "the server goes on pulling after its client has gone"
-        before = now
-        time.sleep(1)  # a span of silence is what is measured
-    return now
 
 
 def test_a_cancelled_pull_stops_and_is_resumed(lab: Lab, reports: Path) -> None:
@@ -176,7 +90,7 @@ def damage(mac: Mac, lab: Lab, kind: str) -> str:
 
 def test_broken_models_are_repaired_and_others_left_alone(lab: Lab, reports: Path) -> None:
     mac = lab.macs["mac1"]
-    for name in ("tiny", GPT):
+    for name in ("qwen3-coder", GPT):
         assert run(lab, "-y", "--limit", "mac1", reports=reports, only=name).code == 0
     store = f"{mac.spec.home}/.ollama/models"
     before = mac.exec(f"cd {store} && ls -ln blobs | sort", check=True).stdout

@@ -261,11 +261,19 @@ def test_room_on_the_disk(
     pull = Pull("m", "broken", aside=aside, to_fetch=needed)
     snapshot = replace(mac(), disk_free=free)
     if drop is not None:
-        assert check_room(pull, snapshot) is drop
+        assert check_room([pull], snapshot) is drop
         return
     with pytest.raises(Trouble) as stopped:
-        check_room(pull, snapshot)
+        check_room([pull], snapshot)
     trouble_is_useful(stopped.value, f"{(free or 0) / 1e9:.1f} GB free", "20.1 GB: 18.0 GB for m")
+
+
+def test_room_for_all_models_of_a_mac_together() -> None:
+    pulls = [Pull("m", "absent", to_fetch=13 * GB), Pull("n", "broken", to_fetch=18 * GB)]
+    assert not check_room(pulls, replace(mac(), disk_free=34 * GB))
+    with pytest.raises(Trouble, match=r"33\.0 GB free") as stopped:
+        check_room(pulls, replace(mac(), disk_free=33 * GB))
+    trouble_is_useful(stopped.value, "33.1 GB: 31.0 GB for m, n and 2.1 GB to spare")
 
 
 def test_another_build_than_the_locked_one_is_not_pulled() -> None:
