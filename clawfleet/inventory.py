@@ -14,7 +14,7 @@ from pyinfra import config
 from pyinfra.context import ctx_state
 from pyinfra_cli.util import parse_cli_arg  # type: ignore[import-untyped]
 
-from clawfleet import hosts, settings
+from clawfleet import hosts, lock_file, settings
 from clawfleet.key_sources import HIDDEN
 from clawfleet.redact import looks_secret
 from clawfleet.report import at_the_end
@@ -119,7 +119,7 @@ def _check(
     merged.pop("_connection", None)
     origins |= dict.fromkeys(data, f"{hosts_file}, host {name}")
     origins |= dict.fromkeys(command_line, "--data")
-    settings.load(merged, where=f"settings of {name}", origins=origins)
+    lock_file.read(settings.load(merged, where=f"settings of {name}", origins=origins))
 
 
 def _command_line() -> list[tuple[str, Any]]:

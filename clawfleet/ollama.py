@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from clawfleet import homebrew, promise
+from clawfleet import homebrew, promise, pull_proxy
 from clawfleet.names import same
 from clawfleet.plan import FileChange, Step, Trouble, guard, quote
 from clawfleet.scripts import load
@@ -98,7 +98,9 @@ def plan(snapshot: Snapshot, settings: Settings) -> Plan:
 
     if wanted == "formula":
         env = guard(snapshot.ollama_env, snapshot)
-        after = homebrew.set_lines(env.loose_text, dict(server_environment(snapshot, settings)))
+        wished = server_environment(snapshot, settings)
+        variables = {**pull_proxy.lines(snapshot, settings), **wished}
+        after = homebrew.set_lines(env.loose_text, variables)
         reason = "Homebrew gives these variables to Ollama's service at its start"
         change = FileChange(env, after.encode("utf-8", "surrogateescape"), "600", (reason,))
         if not change.same:
@@ -111,6 +113,7 @@ def plan(snapshot: Snapshot, settings: Settings) -> Plan:
         else:
             notes.append(f"{own}: set {promised.server} in the app, or use the formula")
 
+    notes += pull_proxy.note(settings, service=wanted == "formula" and owner != "foreign")
     if owner == "foreign" and (snapshot.ollama_server is None or snapshot.ollama_server != version):
         raise foreign(snapshot, version)
     if owner == ("app" if wanted == "formula" else "formula"):

@@ -69,8 +69,9 @@ def fit(snapshot: Snapshot, settings: Settings) -> list[str]:
 
 def _disk(snapshot: Snapshot, settings: Settings) -> None:
     missing = ollama.missing(snapshot, settings)
-    needed = ollama.size_of(missing)
-    if needed and snapshot.disk_free is not None and needed + SPARE > snapshot.disk_free:
+    # What a pull that was cut off has brought is there, and no longer free.
+    needed = ollama.size_of(missing) - sum(snapshot.store.partials.values())
+    if needed > 0 and snapshot.disk_free is not None and needed + SPARE > snapshot.disk_free:
         names = ", ".join(model.id for model in missing)
         raise Trouble(
             f"{_gb(snapshot.disk_free)} free where the models lie",

@@ -17,14 +17,16 @@ from pyinfra.api.output import format_text
 from pyinfra.api.state import StateStage
 from pyinfra.context import ctx_host, ctx_state
 
-from clawfleet import commit, redact, secret_source, wish
+from clawfleet import commit, lock_file, redact, secret_source, wish
 from clawfleet import settings as settings_module
 from clawfleet.connection import tune
 from clawfleet.credentials import Secret
 from clawfleet.facts import mac as mac_fact
+from clawfleet.lock import Lock
 from clawfleet.plan import Trouble
 from clawfleet.settings import Settings
 from clawfleet.snapshot import Snapshot
+from clawfleet.store import Build
 
 FRESH = 60
 """Seconds for which a snapshot of the preparing stage serves the executing one too, where nobody
@@ -39,6 +41,8 @@ class MacRun:
     state: State
     settings: Settings
     run: str
+    lock: Lock | None = None
+    """models.lock, where there is one."""
     trouble: Trouble | None = None
     evidence: list[str] = field(default_factory=list)
     """Why the gateway will have to be restarted, gathered by the steps before it."""
@@ -61,6 +65,8 @@ class MacRun:
     """Kept out of whatever is printed, wherever they stand in it."""
     also: tuple[str, ...] = ()
     """Further files to be read, by their paths."""
+    published: dict[str, Build] = field(default_factory=dict)
+    """What registries were found to publish, by address."""
     _snapshot: Snapshot | None = None
     _stage: StateStage | None = None
     _at: float = 0.0
@@ -101,6 +107,7 @@ class MacRun:
         self.state.failed_hosts.discard(self.host)
         self.evidence.clear()
         self.renewed.clear()
+        self.published.clear()
         self.trouble = None
 
     def look_at(self, paths: Sequence[str]) -> None:
@@ -216,7 +223,8 @@ def current() -> MacRun:
             where=f"settings of {host.name}",
         )
         run = run_id(state)
-        known[host.name] = MacRun(host, state, settings, run, transaction=run)
+        lock = lock_file.read(settings)
+        known[host.name] = MacRun(host, state, settings, run, lock, transaction=run)
     mac = known[host.name]
     mac.enter_stage()
     return mac

@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -80,6 +81,10 @@ class Settings(BaseModel):
     models: tuple[ModelWish, ...]
     primary: str
     fallbacks: tuple[str, ...] = ()
+    pull_proxy: str | None = None
+    pull_stall: Annotated[int, Field(ge=5, le=3600)] = 60
+    models_lock: str = "models.lock"
+    lock_from: str | None = None
     other_providers: tuple[str, ...] = ()
     keep_fallbacks: bool = True
     provider_keys: dict[str, KeySource] = {}
@@ -148,6 +153,18 @@ class Settings(BaseModel):
             _one_line(name, str(content))
         return value
 
+    @field_validator("pull_proxy")
+    @classmethod
+    def _plain_proxy(cls, value: str | None) -> str | None:
+        if value is not None:
+            _one_line("pull_proxy", value)
+            parts = urlsplit(value)
+            if "@" in value:
+                raise ValueError("a proxy with a user or password in it; expected HOST:PORT alone")
+            if parts.scheme not in ("http", "https", "socks5") or not parts.hostname:
+                raise ValueError("expected an address such as http://192.168.1.5:7890")
+        return value
+
     @field_validator("agent")
     @classmethod
     def _plain_agent(cls, value: str) -> str:
@@ -198,6 +215,9 @@ class Settings(BaseModel):
                 )
         if len(set(self.fallbacks)) < len(self.fallbacks) or self.primary in self.fallbacks:
             raise ValueError("fallbacks: a model stands twice in the chain")
+        given = {name.upper() for name in self.ollama_environment}
+        if self.pull_proxy and given & {"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"}:
+            raise ValueError("pull_proxy: ollama_environment has a proxy, too; keep one of them")
         if self.ollama_port == self.gateway_port:
             raise ValueError(f"ollama_port and gateway_port are both {self.ollama_port}")
         return self
@@ -232,6 +252,9 @@ def load(
     except ValidationError as error:
         lines = [_explain(where, origins or {}, e) for e in error.errors(include_url=False)]
         raise SettingsError("\n".join(dict.fromkeys(lines))) from None
+    except UnicodeEncodeError:
+        # pydantic can't quote it in its own message.
+        raise SettingsError(f"{where}: a character in it is no text (half of a pair)") from None
 
 
 def check_keys(data: Mapping[str, Any], *, where: str) -> None:
@@ -273,7 +296,7 @@ def _explain(where: str, origins: Mapping[str, str], error: Any) -> str:
         valid = ", ".join(ModelWish.model_fields)
         return f"{place}: {path}: not a key of a model. Valid are: {valid}."
     # Values of variables may be secrets.
-    secret = parts[0] in ("ollama_environment", "provider_keys")
+    secret = parts[0] in ("ollama_environment", "provider_keys", "pull_proxy")
     found = "" if secret else _scalar(error.get("input"))
     shown = f" (found {found})" if found and found not in message else ""
     return f"{place}: {path}: {message}{shown}."

@@ -69,6 +69,23 @@ models = [
     },
 ]
 
+# Address of a proxy for Ollama's own downloads, such as "http://192.168.1.5:7890" (no user or
+# password in it: that line belongs into the Mac's own ollama.env). It goes into the environment of
+# Ollama's server only; the gateway does not see it. With the formula only: Ollama.app has its
+# variables from launchd's GUI domain, which the gateway has as well.
+pull_proxy = None
+
+# Seconds without a new byte after which a pull is begun again; it resumes where it was. Ollama
+# itself waits for ever when a download's first byte does not come (0.16).
+pull_stall = 60
+
+# File beside hosts.yml that pins the build of each model, and the versions of Ollama and OpenClaw,
+# for the whole fleet. Where there is none, whatever is published is pulled. tasks/lock.py writes it
+# from what the Macs have; --data lock_from=HOST takes that Mac's word where they differ
+# (docs/models.md).
+models_lock = "models.lock"
+lock_from = None
+
 # The default model and what OpenClaw tries after it, as PROVIDER/MODEL. Only local models by
 # default: a cloud model in this list means that prompts leave the Mac when the local ones fail.
 primary = "ollama/gpt-oss:20b"

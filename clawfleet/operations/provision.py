@@ -8,12 +8,13 @@ from pathlib import Path
 
 from pyinfra import host
 
-from clawfleet import commit, credentials, preflight, promise, wish
+from clawfleet import commit, credentials, lock, preflight, promise, pulls, wish
 from clawfleet import environment as environment_plan
 from clawfleet import gateway as gateway_plan
 from clawfleet import homebrew as homebrew_plan
 from clawfleet import ollama as ollama_plan
 from clawfleet import openclaw as openclaw_plan
+from clawfleet.operations import registry
 from clawfleet.operations.mac import (
     Commands,
     announce,
@@ -48,6 +49,11 @@ def can_be_provisioned() -> Commands:
     known = mac.secrets()
     for note in preflight.check(mac.snapshot, mac.settings, mac.port, _templates(), known):
         mac.say(note)
+    for note in lock.drift(mac.snapshot, mac.settings, mac.lock):
+        mac.say(note, "yellow")
+    due = pulls.plan(mac.snapshot, mac.settings, mac.lock)
+    pulls.check_room(due, mac.snapshot)
+    registry.check(mac, due)
     host.noop("nothing stands in the way")
     yield from ()
 
@@ -91,19 +97,21 @@ def ollama() -> Commands:
 
 @mac_operation
 def models() -> Commands:
-    """The wanted models are in Ollama's store; missing ones are pulled, one after the other."""
+    """The wanted models are in Ollama's store, whole and as models.lock says; else they are
+    pulled, one after the other."""
     mac = current()
-    missing = ollama_plan.missing(mac.snapshot, mac.settings)
-    if not missing:
+    due = pulls.plan(mac.snapshot, mac.settings, mac.lock)
+    if not due:
         host.noop("all wanted models are there")
         return
-    for model in missing:
-        size = f" ({model.size / 1e9:.1f} GB)" if model.size else ""
-        mac.say(f"Will pull {model.id}{size}")
+    registry.check(mac, due)
+    for one in due:
+        for line in one.lines():
+            mac.say(line)
     undecided = promise.undecided(promise.plan(mac.snapshot, mac.settings))
     mac.renewed.append("the models")
-    for model in missing:
-        yield pull(model.id)
+    for one in due:
+        yield pull(one)
     if not mac.executing:
         return
     for promised in promise.plan(mac.snapshot, mac.settings).models:

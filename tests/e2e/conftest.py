@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.deploys import pyinfra
+from tests.e2e.registry import GPT, OFF, control, registry
 from tests.lab import levels, plan
 from tests.lab.lab import Lab
 from tests.lab.openclaw import is_cached, use_small
+from tests.lab.standins.ollama_store import seed
 
 
 def stories() -> list[tuple[str, str]]:
@@ -44,6 +47,31 @@ def small_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         for mac in lab.macs.values():
             use_small(mac)
         yield lab
+
+
+@pytest.fixture(scope="session")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """Two Macs on which Ollama's service runs, with no model."""
+    with Lab.up(2, dir=tmp_path_factory.mktemp("lab")) as lab:
+        files = ("tasks/ollama.py", *OFF)
+        done = pyinfra(
+            lab, "-y", *files, task="tasks/homebrew.py", reports=tmp_path_factory.mktemp("r")
+        )
+        assert done.code == 0, done.log
+        yield lab
+
+
+@pytest.fixture
+def lab(fleet: Lab) -> Iterator[Lab]:
+    """The fleet without faults and models; the registry has what it had at first."""
+    control(fleet, faults=[], kbps=0, reset=True)
+    for mac in fleet.macs.values():
+        mac.set_faults({})
+        mac.exec(f"rm -rf {mac.spec.home}/.ollama/models", check=True)
+    (fleet.folder / "models.lock").unlink(missing_ok=True)
+    seed(registry(fleet), GPT)
+    yield fleet
+    seed(registry(fleet), GPT)
 
 
 def need_openclaw(version: str) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,16 +65,31 @@ def pyinfra(
     return Done(done.returncode, done.stdout, done.stderr)
 
 
-def interrupted(lab: Lab, *arguments: str, at: str, reports: Path) -> Done:
+def interrupted(lab: Lab, *arguments: str, at: str, reports: Path, task: str = "deploy.py") -> Done:
     """A run that gets Ctrl-C when its log first holds `at`."""
+
+    def stop(process: subprocess.Popen[str]) -> None:
+        os.killpg(process.pid, signal.SIGINT)
+
+    return watched(lab, *arguments, on={at: stop}, reports=reports, task=task)
+
+
+def watched(
+    lab: Lab,
+    *arguments: str,
+    on: Mapping[str, Callable[[subprocess.Popen[str]], None]],
+    reports: Path,
+    task: str = "deploy.py",
+) -> Done:
+    """A run in which something happens when its log first holds a text."""
     environment = {
         **os.environ,
         "CLAWFLEET_HOSTS": str(lab.inventory()),
         "PYINFRA_PROGRESS": "off",
         "PYTHONUNBUFFERED": "1",
     }
-    argv = [sys.executable, "-m", "pyinfra", "inventory.py", "deploy.py", *arguments]
-    log = ""
+    argv = [sys.executable, "-m", "pyinfra", "inventory.py", task, *arguments]
+    log, due = "", dict(on)
     with subprocess.Popen(
         [*lab.network(), *argv, "--data", f"reports={reports}"],
         cwd=REPO,
@@ -87,10 +103,8 @@ def interrupted(lab: Lab, *arguments: str, at: str, reports: Path) -> Done:
         assert process.stderr
         for line in process.stderr:
             log += line
-            if at in line:
-                os.killpg(process.pid, signal.SIGINT)
-                break
-        log += process.stderr.read()
+            for text in [text for text in due if text in line]:
+                due.pop(text)(process)
         code = process.wait(300)
     return Done(code, "", log)
 

@@ -175,6 +175,13 @@ def test_a_pull_that_broke_off_is_resumed(mac: Alone, net: Internet) -> None:
     assert parts(mac) == []
 
 
+def test_a_full_disk_ends_a_pull_at_once(mac: Alone, net: Internet) -> None:
+    mac.faults(ollama__pull="full")
+    name = weights(net)["digest"].replace(":", "-")
+    error = f"write {mac.store.blobs / name}-partial: no space left on device"
+    assert mac.pull(GPT)[-1] == {"error": error}
+
+
 @pytest.mark.parametrize(("version", "kept"), [("0.16.1", False), ("0.32.3", True)])
 def test_a_restart_deletes_partial_downloads(make: Make, version: str, kept: bool) -> None:
     mac = make(version=version).serve()

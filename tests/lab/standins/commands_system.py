@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-_SHELL = ("uname", "sw_vers", "xcode-select", "fdesetup", "caffeinate", "sed")
+_SHELL = ("uname", "sw_vers", "xcode-select", "fdesetup", "caffeinate", "sed", "curl")
 _SHIMS = ("git", "python3", "make", "clang")
 _LINUX: dict[str, str] = {
     **{f"/usr/bin/{name}": f"sh/{name}" for name in _SHELL},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import http.client
 import json
@@ -134,6 +135,10 @@ class Download(threading.Thread):
             except TimeoutError:
                 continue
             except (PullError, OSError, http.client.HTTPException) as error:
+                if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                    # Tried again for any other reason only (server/download.go).
+                    text = f"write {self._partial}: no space left on device"
+                    raise PullError(text) from error
                 failures += 1
                 if failures == RETRIES or self.fault() == "half":
                     text = str(error) if isinstance(error, PullError) else "unexpected EOF"
@@ -152,6 +157,8 @@ class Download(threading.Thread):
         ):
             file.seek(first)
             while part["Completed"] < part["Size"] and not self.cancelled.is_set():
+                if self.fault() == "full" and self.completed * 2 >= self.total:
+                    raise OSError(errno.ENOSPC, "No space left on device")
                 if self.fault() == "half" and self.completed * 2 >= self.total:
                     raise PullError("unexpected EOF")
                 wanted = min(CHUNK, part["Size"] - part["Completed"])
