@@ -11,3 +11,4 @@ local.include("tasks/config.py")  # four places in two files
 local.include("tasks/environment.py")  # proxies out of what the gateway starts from
 local.include("tasks/gateway.py")  # installed, or restarted for a reason, and well
 local.include("tasks/verify.py")  # every layer answers; first latency figures
+local.include("tasks/preload.py")  # last: the proof may have put a model out of memory

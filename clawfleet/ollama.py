@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
-from clawfleet import homebrew, promise, pull_proxy
+from clawfleet import homebrew, ollama_app, promise, pull_proxy
+from clawfleet import ollama_server as server
 from clawfleet.names import same
+from clawfleet.ollama_server import Kind
 from clawfleet.plan import FileChange, Step, Trouble, guard, quote
 from clawfleet.scripts import load
 from clawfleet.settings import ModelWish, Settings
 from clawfleet.snapshot import Snapshot
 
-Kind = Literal["formula", "cask"]
 TOKEN = "ollama-app"
 """The cask's name since mid 2025; ``ollama`` still resolves to it, but `brew list` does not."""
 
@@ -69,13 +70,14 @@ def server_environment(snapshot: Snapshot, settings: Settings) -> dict[str, str]
     variables = {promise.LENGTH: str(promise.plan(snapshot, settings).server)}
     if settings.ollama_port != 11434:
         variables["OLLAMA_HOST"] = f"127.0.0.1:{settings.ollama_port}"
+    if settings.keep_alive is not None:
+        variables["OLLAMA_KEEP_ALIVE"] = str(settings.keep_alive)
     return variables | {name: str(value) for name, value in settings.ollama_environment.items()}
 
 
 def plan(snapshot: Snapshot, settings: Settings) -> Plan:
     """Install, environment, start or restart: in that order, and only what is missing."""
     wanted = kind(snapshot, settings)
-    owner = snapshot.ollama_owner
     version = installed(snapshot)
     files: list[FileChange] = []
     steps: list[Step] = []
@@ -89,66 +91,104 @@ def plan(snapshot: Snapshot, settings: Settings) -> Plan:
         # Homebrew still calls it installed, and `brew install` would do nothing.
         steps.append(homebrew.reinstall(snapshot, settings, TOKEN))
     elif settings.ollama_version and version != settings.ollama_version:
-        raise Trouble(
-            f"Ollama {version or 'of an unknown version'}",
-            expected=f"{settings.ollama_version}, as ollama_version says",
-            fix="Homebrew installs only its newest: brew upgrade ollama on the Mac if that is the "
-            "newest, else take ollama_version out of the settings",
-        )
+        raise _another_version(wanted, version, settings.ollama_version)
 
+    variables = server_environment(snapshot, settings)
     if wanted == "formula":
         env = guard(snapshot.ollama_env, snapshot)
-        wished = server_environment(snapshot, settings)
-        variables = {**pull_proxy.lines(snapshot, settings), **wished}
-        after = homebrew.set_lines(env.loose_text, variables)
+        lines = {**pull_proxy.lines(snapshot, settings), **variables}
+        after = homebrew.set_lines(env.loose_text, lines)
         reason = "Homebrew gives these variables to Ollama's service at its start"
         change = FileChange(env, after.encode("utf-8", "surrogateescape"), "600", (reason,))
         if not change.same:
             files.append(change)
+        variables = server.assignments(after)
     else:
-        promised = promise.plan(snapshot, settings)
-        own = "Ollama.app takes its context length from its own settings, not from context_window"
-        if promised.per_request:
-            notes.append(f"{own}; OpenClaw's requests name theirs, up to {promised.server}")
-        else:
-            notes.append(f"{own}: set {promised.server} in the app, or use the formula")
+        per_request = promise.plan(snapshot, settings).per_request
+        notes += ollama_app.notes(snapshot, settings, variables, per_request=per_request)
+        variables = ollama_app.variables(variables, settings)
+    changed = ollama_app.change(snapshot, settings, variables) if wanted == "cask" else None
 
-    notes += pull_proxy.note(settings, service=wanted == "formula" and owner != "foreign")
-    if owner == "foreign" and (snapshot.ollama_server is None or snapshot.ollama_server != version):
+    ours = wanted == "formula" and snapshot.ollama_owner != "foreign"
+    notes += pull_proxy.note(settings, service=ours)
+    now = server.Situation(
+        wanted=wanted,
+        installed=not steps,
+        owner=server.owner(snapshot),
+        version=_answers(snapshot, version),
+        environment="old" if files else server.environment(snapshot, variables),
+        app_runs=bool(snapshot.ollama_app_pids),
+    )
+    decision = server.decide(now)
+    if "refuse" in decision.actions:
         raise foreign(snapshot, version)
-    if owner == ("app" if wanted == "formula" else "formula"):
-        # An app that lies elsewhere, or a formula that was uninstalled while its server ran.
-        raise foreign(snapshot, version)
-    if owner == "foreign":
+    if "use" in decision.actions:
+        whose = "was started by hand" if now.owner == "by hand" else "another user of the Mac runs"
         notes.append(
-            "port "
-            f"{snapshot.ollama_port.port} is served by an `ollama serve` that was started by hand; "
-            "it is used as it is and will not come back after a reboot"
+            f"port {snapshot.ollama_port.port} is served by an `ollama serve` that {whose}; "
+            "it is used as it is, with its own environment, and will not come back after a reboot"
         )
-    elif owner == "none":
-        steps.append(_start(snapshot, settings, wanted, "no server answers"))
-    elif steps:
-        steps.append(restart(snapshot, settings, wanted, "a server of before the install runs"))
-    elif version and snapshot.ollama_server != version:
+    reason = decision.reason
+    if now.version != "same" and reason == "version":
         reason = f"server {snapshot.ollama_server or 'does not answer'}, installed {version}"
-        steps.append(restart(snapshot, settings, wanted, reason))
-    elif files:
-        steps.append(restart(snapshot, settings, wanted, "its environment changes"))
+    elif files and now.owner == "formula" and not steps:
+        reason = "its environment changes"
+    elif lacks := server.differing(snapshot, variables) if now.environment == "old" else []:
+        reason = f"it runs without the {', '.join(lacks)} that is wanted"
+    if "start" in decision.actions:
+        steps.append(_start(snapshot, settings, wanted, reason, variables))
+    elif "restart" in decision.actions and changed is None:
+        steps.append(restart(snapshot, settings, wanted, reason, variables))
+    if changed and "use" not in decision.actions:
+        steps.append(_set_in_the_app(snapshot, settings, changed, variables))
     return Plan(wanted, tuple(files), tuple(steps), tuple(notes))
+
+
+def _answers(snapshot: Snapshot, version: str | None) -> server.Version:
+    if snapshot.ollama_server is None:
+        return "silent"
+    return "same" if version in (None, snapshot.ollama_server) else "other"
+
+
+def _another_version(wanted: Kind, found: str | None, pinned: str) -> Trouble:
+    """The choices that there are for a version that is not the pinned one."""
+    installer = f"curl -fsSL https://ollama.com/install.sh | OLLAMA_VERSION={pinned} sh"
+    keep = f'set ollama_version = "{found}"' if found else "take ollama_version out of the settings"
+    if wanted == "formula":
+        fix = (
+            f"if {pinned} is Homebrew's newest (brew info ollama), on the Mac: brew update && "
+            "brew upgrade ollama && brew pin ollama. Homebrew has no older ones; Ollama's own "
+            f"installer has, as the app: brew uninstall ollama, then {installer}. Or {keep}"
+        )
+    else:
+        fix = (
+            f"on the Mac: {installer} (Ollama's own installer; the models stay), and turn off "
+            f"automatic updates in the app's settings. Or {keep}"
+        )
+    return Trouble(
+        f"Ollama {found or 'of an unknown version'}",
+        expected=f"{pinned}, as ollama_version says",
+        fix=fix,
+    )
 
 
 def foreign(snapshot: Snapshot, version: str | None) -> Trouble:
     """Somebody else listens on Ollama's port."""
     port = snapshot.ollama_port
     who = "; ".join(f"pid {p.pid}: {p.command[:80]}" for p in port.processes)
-    who = who or "a process of another user"
+    fix = f"end it on the Mac (kill {' '.join(str(p) for p in port.pids) or 'PID'})"
+    if not who and snapshot.ollama_root:
+        who = "Homebrew's service of root"
+        fix = "on the Mac: sudo brew services stop ollama"
+    elif not who:
+        who = "a process of another user"
+        fix = f"on the Mac, sudo lsof -nP -iTCP:{port.port} -sTCP:LISTEN names it; end it"
     served = f", an Ollama {snapshot.ollama_server}" if snapshot.ollama_server else ""
-    pids = " ".join(str(p) for p in port.pids)
     return Trouble(
         f"port {port.port} is taken by something else ({who}){served}",
         expected=f"{f'Ollama {version}' if version else 'the Ollama'} of Homebrew or Ollama.app "
         "there, or a free port",
-        fix=f"end it on the Mac (kill {pids or 'PID'}) and run again, or set another ollama_port",
+        fix=f"{fix} and run again, or set another ollama_port",
     )
 
 
@@ -161,49 +201,98 @@ def missing(snapshot: Snapshot, settings: Settings) -> list[ModelWish]:
     ]
 
 
-def _wait(settings: Settings, version: str | None) -> str:
-    """sh that waits until the server answers, at most 60 s, and says what was seen last."""
+def _well(owner: str, version: str | None, wanted: Mapping[str, str]) -> str:
+    """sh that waits until the server is the wanted one, at most 60 s, and says what was seen last.
+
+    It belongs to `owner` (formula, app), was not there before (OLD of the head), and has the
+    variables where they can be seen.
+    """
     want = f'"{version}"' if version else ""
-    return f"PORT={settings.ollama_port}\nWANT={quote(want)}\n{load('ollama-wait.sh')}"
+    lines = "\n".join(f"{k}={v}" for k, v in server.comparable(wanted).items())
+    return f"WANT={quote(want)}\nOWNER={owner}\nVARIABLES={quote(lines)}\n{load('ollama-well.sh')}"
 
 
-def _start(snapshot: Snapshot, settings: Settings, wanted: Kind, reason: str) -> Step:
-    version = installed(snapshot)
+def _head(settings: Settings) -> str:
+    return f"PORT={settings.ollama_port}\n{load('ollama-port.sh')}"
+
+
+def _start(
+    snapshot: Snapshot, settings: Settings, wanted: Kind, reason: str, variables: Mapping[str, str]
+) -> Step:
     if wanted == "formula":
-        command = "brew services start ollama"
-        body = f"{homebrew.environment(snapshot, settings)}{command} </dev/null || exit 1\n"
+        owner, command = "formula", "brew services start ollama"
+        body = f"free\n{homebrew.environment(snapshot, settings)}{command} </dev/null || exit 1\n"
     else:
-        command = "open -j -a Ollama"
-        body = load("ollama-app.sh")
+        owner, command = "app", "open -j -a Ollama"
+        body = f"free\n{load('ollama-app.sh')}"
     return Step(
         "start Ollama",
         reason,
-        body + _wait(settings, version),
+        _head(settings) + body + _well(owner, installed(snapshot), variables),
         f"on the Mac: {command}",
         180,
         command,
     )
 
 
-def restart(snapshot: Snapshot, settings: Settings, wanted: Kind, reason: str) -> Step:
+def restart(
+    snapshot: Snapshot,
+    settings: Settings,
+    wanted: Kind,
+    reason: str,
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> Step:
     """The owner of the server ends it and starts it anew, in the way that is right for it."""
-    version = installed(snapshot)
     if wanted == "formula":
-        command = "brew services restart ollama"
+        owner, command = "formula", "brew services restart ollama"
         body = f"{homebrew.environment(snapshot, settings)}{command} </dev/null || exit 1\n"
     else:
         # Quitting the app by osascript only hides it; SIGTERM to the app is its graceful end
         # (ollama app_darwin.m applicationShouldTerminate, app.go).
-        command = "pkill -x Ollama; open -j -a Ollama"
-        body = f"PORT={settings.ollama_port}\n{load('ollama-app-stop.sh')}{load('ollama-app.sh')}"
+        owner, command = "app", "pkill -x Ollama; open -j -a Ollama"
+        body = f"{load('ollama-app-stop.sh')}stop_app\n{load('ollama-app.sh')}"
     return Step(
         "restart Ollama",
         reason,
-        body + _wait(settings, version),
+        _head(settings) + body + _well(owner, installed(snapshot), variables),
         f"on the Mac: {command}",
         180,
         command,
     )
+
+
+def _set_in_the_app(
+    snapshot: Snapshot, settings: Settings, context: str, variables: Mapping[str, str]
+) -> Step:
+    """The app's own context length, with the app ended meanwhile."""
+    found = (snapshot.ollama_app_settings or {}).get("context_length", "unknown yet")
+    scripts = "".join(load(f"ollama-app{name}.sh") for name in ("-stop", "-settings", ""))
+    body = f"CONTEXT={context}\nRECORD={ollama_app.RECORD}\n{scripts}"
+    return Step(
+        "set the context length of Ollama.app",
+        f"its settings say {found}, wanted is {context}, and they win over everything else",
+        _head(settings) + body + _well("app", installed(snapshot), variables),
+        f"in the app's settings on the Mac: context length {context}",
+        240,
+        f"sqlite3 db.sqlite 'UPDATE settings SET context_length = {context}'  # the app is ended "
+        "before, the database copied to ~/.clawfleet/backups",
+        keeps=True,
+    )
+
+
+def app_as_before(snapshot: Snapshot, settings: Settings, notes: list[str]) -> list[Step]:
+    """The app's context length as it was before our first change; one that somebody has changed
+    since stays, and is noted."""
+    ours = ollama_app.written(snapshot.installed)
+    found = (snapshot.ollama_app_settings or {}).get("context_length")
+    if ours is None or found in (None, ours[0]):
+        return []
+    before, last = ours
+    if found != last:
+        notes.append(f"the context length of Ollama.app was changed since: it stays {found}")
+        return []
+    step = _set_in_the_app(snapshot, settings, before, {})
+    return [replace(step, reason="clawfleet had set it")]
 
 
 def size_of(models: Sequence[ModelWish]) -> int:

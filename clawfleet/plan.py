@@ -52,6 +52,8 @@ class Step:
     """The command as a person would type it, for the dry run; empty: only the title."""
     installs: str = ""
     """What the Mac then has from us, such as ``formula ollama``; remembered there."""
+    keeps: bool = False
+    """The script keeps copies in this run's backup: ``commit.head`` has to stand in front of it."""
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,16 @@ def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -
     shapes = _shapes(every("ollama.show"))
     http = every("gateway.http") or ["0"]
     healthz = _json("".join(http[1:]))
-    gateway_print = "\n".join(values.get("gateway.print", []))
+    curl = one("ollama.curl")
+
+    def job(name: str) -> Job | None:
+        printed = "\n".join(values.get(f"{name}.print", []))
+        return parse_job(printed) if printed else None
+
+    def pairs(name: str, seen: bool) -> dict[str, str] | None:
+        found = (value.split("=", 1) for value in every(name) if "=" in value)
+        return {key.strip(): value.strip() for key, value in found} if seen else None
+
     return Snapshot(
         kernel=kernel,
         macos=one("os.version") or "",
@@ -106,7 +115,16 @@ def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -
         ollama_app_version=one("ollama.app.version"),
         ollama_link=one("ollama.link"),
         ollama_port=listener("ollama", ollama_port),
+        # curl's 7 is "connection refused"; with 28 (time is up) somebody is there and says nothing.
+        ollama_open=curl not in (None, "7"),
         ollama_server=next((str(a["version"]) for a in api if "version" in a), None),
+        ollama_job=job("ollama"),
+        ollama_root=one("ollama.root") == "yes",
+        ollama_variables=pairs("ollama.variable", one("ollama.environment") == "yes"),
+        ollama_app_pids=tuple(int(pid) for pid in every("ollama.app.pid"))
+        if one("ollama.app")
+        else None,
+        ollama_app_settings=pairs("ollama.app.setting", one("ollama.app.database") == "yes"),
         models=tuple(
             Model(
                 name := str(m["name"]),
@@ -148,12 +166,14 @@ def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -
         service_env=file("service_env"),
         plist=file("plist"),
         brew_env=file("brew_env"),
+        preload=file("preload"),
+        preload_job=job("preload"),
         owned=file("owned"),
         also=tuple(file(f"also.{path}") for path in every("also")),
         installed=_lines(file("installed")),
         unfinished=_first(file("unfinished")),
         gateway_port=listener("gateway", gateway_port),
-        gateway=parse_job(gateway_print) if gateway_print else None,
+        gateway=job("gateway"),
         gateway_disabled=one("gateway.disabled") == "yes",
         gateway_system=one("gateway.system") == "yes",
         gateway_http=int(http[0]) if http[0].isdigit() else 0,

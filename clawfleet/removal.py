@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import dataclass, field, replace
 
-from clawfleet import homebrew, json5, ledger, merge, ownership, patch
+from clawfleet import homebrew, json5, ledger, merge, ollama, ollama_app, ownership, patch
 from clawfleet.documents import at, blank
 from clawfleet.ledger import Document, Ledger
 from clawfleet.merge import Remove, show
@@ -45,7 +45,7 @@ def plan(snapshot: Snapshot, settings: Settings) -> Removal:
     read |= {file.link or file.path: file for file in snapshot.also if file.exists}
     others = {
         file.link or file.path: file
-        for file in (snapshot.ollama_env, snapshot.brew_env)
+        for file in (snapshot.ollama_env, snapshot.brew_env, snapshot.preload)
         if file.exists
     }
     if removal.agent:
@@ -65,7 +65,11 @@ def plan(snapshot: Snapshot, settings: Settings) -> Removal:
         # With whatever is written last.
         gone = _gone(snapshot.owned, "nothing of clawfleet is left")
         (removal.other or removal.gateway or removal.other).append(gone)
-    removal.steps = [*_models(snapshot, settings, removal), *_ollama(snapshot, settings)]
+    removal.steps = [
+        *ollama.app_as_before(snapshot, settings, removal.notes),
+        *_models(snapshot, settings, removal),
+        *_ollama(snapshot, settings),
+    ]
     removal.notes += _left_installed(snapshot, settings)
     return removal
 
@@ -192,6 +196,9 @@ def _left_installed(snapshot: Snapshot, settings: Settings) -> list[str]:
     stays = [
         line
         for line in snapshot.installed
-        if line != "gateway" and not gone.get(line) and not gone.get(line.partition(" ")[0])
+        if line != "gateway"
+        and not line.startswith(f"{ollama_app.RECORD} ")
+        and not gone.get(line)
+        and not gone.get(line.partition(" ")[0])
     ]
     return [f"stays installed: {', '.join(stays)}"] if stays else []

@@ -77,6 +77,9 @@ class Settings(BaseModel):
     ollama_version: str | None = None
     ollama_port: Annotated[int, Field(ge=1, le=65535)] = 11434
     ollama_environment: dict[str, str | int] = {}
+    ollama_app_settings: Literal["leave", "change"] = "leave"
+    keep_alive: str | int | None = None
+    preload: Literal["primary"] | tuple[str, ...] | None = None
     context_window: Annotated[int, Field(ge=4096)] = 32768
     models: tuple[ModelWish, ...]
     primary: str
@@ -165,6 +168,15 @@ class Settings(BaseModel):
                 raise ValueError("expected an address such as http://192.168.1.5:7890")
         return value
 
+    @field_validator("keep_alive")
+    @classmethod
+    def _duration(cls, value: str | int | None) -> str | int | None:
+        # Go's time.ParseDuration, or a number of seconds (ollama envconfig.KeepAlive)
+        number = r"(\d+(\.\d+)?(ms|s|m|h))+"
+        if isinstance(value, bool) or not re.fullmatch(rf"-?(\d+|{number})", str(value or 0)):
+            raise ValueError(f'{value!r} is not a duration such as "30m", "24h", 600 or -1')
+        return value
+
     @field_validator("agent")
     @classmethod
     def _plain_agent(cls, value: str) -> str:
@@ -218,6 +230,14 @@ class Settings(BaseModel):
         given = {name.upper() for name in self.ollama_environment}
         if self.pull_proxy and given & {"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"}:
             raise ValueError("pull_proxy: ollama_environment has a proxy, too; keep one of them")
+        for model_id in self.preload if isinstance(self.preload, tuple) else ():
+            if model_id not in [model.id for model in self.models]:
+                known = ", ".join(model.id for model in self.models)
+                raise ValueError(f"preload: {model_id!r} is not in models ({known})")
+        if self.preload == "primary" and self.primary not in local:
+            raise ValueError(f"preload: the primary model {self.primary!r} is not a local one")
+        if self.keep_alive is not None and "OLLAMA_KEEP_ALIVE" in self.ollama_environment:
+            raise ValueError("keep_alive: OLLAMA_KEEP_ALIVE in ollama_environment says it too")
         if self.ollama_port == self.gateway_port:
             raise ValueError(f"ollama_port and gateway_port are both {self.ollama_port}")
         return self

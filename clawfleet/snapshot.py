@@ -22,6 +22,7 @@ PROXY_VARIABLES = (
     "NO_PROXY",
 )
 GATEWAY_LABEL = "ai.openclaw.gateway"
+PRELOAD_LABEL = "ai.clawfleet.preload"
 
 
 @dataclass(frozen=True)
@@ -175,8 +176,21 @@ class Snapshot:
     ollama_app_version: str | None = None
     ollama_link: str | None = None
     ollama_port: Listener = field(default_factory=lambda: Listener(11434))
+    ollama_open: bool = False
+    """Something accepts connections on that port, also a process that this user can't see."""
     ollama_server: str | None = None
     """Version that the running server tells; None: none answers."""
+    ollama_job: Job | None = None
+    """Homebrew's ``homebrew.mxcl.ollama`` in this user's domains; None: not loaded."""
+    ollama_root: bool = False
+    """That job is loaded in launchd's system domain (`sudo brew services start`)."""
+    ollama_variables: dict[str, str] | None = None
+    """``OLLAMA_*`` of the listening process without keys and tokens, as ``ps`` shows them; a value
+    ends at its first blank. None: hidden, as macOS does for protected programs."""
+    ollama_app_pids: tuple[int, ...] | None = None
+    """Of Ollama.app's main process, None where nobody looked (no app)."""
+    ollama_app_settings: dict[str, str] | None = None
+    """Some columns of the app's settings database; None: no database, empty: it can't be read."""
     models: tuple[Model, ...] = ()
     store: Store = field(default_factory=Store)
     ollama_env: File = field(default_factory=lambda: File("", None))
@@ -206,6 +220,9 @@ class Snapshot:
     service_env: File = field(default_factory=lambda: File("", None))
     plist: File = field(default_factory=lambda: File("", None))
     brew_env: File = field(default_factory=lambda: File("", None))
+    preload: File = field(default_factory=lambda: File("", None))
+    """The LaunchAgent of ours that loads models after a login."""
+    preload_job: Job | None = None
 
     owned: File = field(default_factory=lambda: File("", None))
     """``~/.clawfleet/owned.json``, the ledger of what earlier runs wrote."""
@@ -234,7 +251,7 @@ class Snapshot:
     def written(self) -> tuple[File, ...]:
         """The files that a deploy may write, also those that are not there."""
         files = (self.config, self.auth, self.dotenv, self.service_env, self.plist)
-        return (*files, self.ollama_env, self.brew_env, *self.also)
+        return (*files, self.ollama_env, self.brew_env, self.preload, *self.also)
 
     @property
     def read_by_gateway(self) -> tuple[File, ...]:
@@ -244,14 +261,27 @@ class Snapshot:
 
     @property
     def ollama_owner(self) -> OllamaOwner:
-        """Who listens on Ollama's port, told by the command line of the listening process."""
+        """Whose server listens on Ollama's port, told by the listening process, launchd's job and
+        the app's process; more about "foreign" in `clawfleet.ollama_server`."""
         for process in self.ollama_port.processes:
-            command = process.command
-            if "Ollama.app/Contents/" in command:
-                return "app"
-            if "/opt/ollama/bin/ollama" in command or "/Cellar/ollama/" in command:
-                return "formula"
-            # brew's link leads to whoever owns it
-            if self.brew and command.startswith(f"{self.brew}/bin/ollama"):
-                return "app" if "Ollama.app" in (self.ollama_link or "") else "formula"
-        return "foreign" if self.ollama_port.processes or self.ollama_server else "none"
+            program = self.ollama_program(process.command)
+            # A child of launchd's process listens where a wrapper does not replace itself.
+            if program == "formula":
+                job = self.ollama_job.pid if self.ollama_job else None
+                return "formula" if job in (process.pid, process.ppid) else "foreign"
+            if program == "app":
+                apps = self.ollama_app_pids
+                return "app" if apps is None or process.ppid in apps else "foreign"
+        there = self.ollama_port.processes or self.ollama_open or self.ollama_server
+        return "foreign" if there else "none"
+
+    def ollama_program(self, command: str) -> Literal["formula", "app"] | None:
+        """Which Ollama a command line runs, by its path; None: neither of the two."""
+        if "Ollama.app/Contents/" in command:
+            return "app"
+        if "/opt/ollama/bin/ollama" in command or "/Cellar/ollama/" in command:
+            return "formula"
+        # brew's link leads to whoever owns it
+        if self.brew and command.startswith(f"{self.brew}/bin/ollama"):
+            return "app" if "Ollama.app" in (self.ollama_link or "") else "formula"
+        return None

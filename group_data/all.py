@@ -32,7 +32,7 @@ homebrew_installer = None
 ollama_install = "auto"
 
 # The version that must be there, such as "0.32.3". None: any. Homebrew installs only its newest,
-# so another one is reported and never exchanged behind your back.
+# so another one is reported with the commands that bring it, and never exchanged behind your back.
 ollama_version = None
 
 # Port on 127.0.0.1.
@@ -41,6 +41,20 @@ ollama_port = 11434
 # More variables for Ollama's server, such as {"OLLAMA_KEEP_ALIVE": "30m"}. With the formula they
 # are kept in ~/.homebrew/services/ollama.env (Homebrew 6).
 ollama_environment = {}
+
+# How long a model stays in memory after a request: "30m", seconds, or -1 for ever. None: Ollama's
+# own five minutes. For the formula's server; Ollama.app's gets it for preloaded models only.
+keep_alive = None
+
+# Models that are loaded after a deploy and after every login, so that the first request does not
+# wait for 18 GB: "primary", or a list of ids. None: none. Only as many as fit into the GPU's memory
+# together. Useful with a keep_alive: after five minutes they would go again.
+preload = None
+
+# Ollama.app's own settings (a database of its) win over its environment, and before 0.17 say 4096
+# tokens. "leave": they are the user's, and a note says what they are; "change": the context length
+# in them is set, with a copy of the database kept in the run's backup.
+ollama_app_settings = "leave"
 
 # --- Models -----------------------------------------------------------------------------------
 

@@ -50,12 +50,23 @@ if [ -n "$B" ]; then
       [ -e "$m" ] && { kv ollama.cask "$t"; break; }; done
   done
   [ -L "$B/bin/ollama" ] && kv ollama.link "$(readlink "$B/bin/ollama")"
+  # brew puts the job into user/UID where an SSH session had a terminal and nobody was logged in
+  for t in "$G" "user/$U"; do
+    d=$(launchctl print "$t/homebrew.mxcl.ollama" 2>/dev/null) || continue
+    printf '%s\n' "$d" | lines ollama.print; break; done
 # sudo is needed only by Homebrew's installer; asking without need would be logged on the Mac
 elif sudo -n true >/dev/null 2>&1; then kv sudo.free yes; fi
 for a in /Applications "$HOME/Applications"; do
   [ -d "$a/Ollama.app" ] && { kv ollama.app "$a/Ollama.app"
     kv ollama.app.version "$(plutil -extract CFBundleShortVersionString raw -o - \
-      "$a/Ollama.app/Contents/Info.plist" 2>/dev/null)"; break; }
+      "$a/Ollama.app/Contents/Info.plist" 2>/dev/null)"
+    for i in $(pgrep -x -U "$U" Ollama); do kv ollama.app.pid "$i"; done
+    # Read only, and only these columns: the rest is the user's own
+    d=$HOME/Library/Application\ Support/Ollama/db.sqlite
+    [ -f "$d" ] && { kv ollama.app.database yes
+      sqlite3 -readonly -batch -init /dev/null -line "$d" 'SELECT * FROM settings WHERE id = 1;' 2>/dev/null \
+        | sed -nE 's/^ *((schema_version|context_length|auto_update_enabled|expose) = )/\1/p' | lines ollama.app.setting; }
+    break; }
 done
 
 # Ports: listeners only (-sTCP:LISTEN), as clients are of no concern here
@@ -68,8 +79,15 @@ p=; for i in $o $g; do p=${p:+$p,}$i; done
 # names only: the values may hold passwords
 for i in $g; do ps eww -o command= -p "$i" 2>/dev/null | tr ' ' '\n' \
   | sed -n 's/^\([hHaAnN][tToOlL][tTlL_pP]*[sS]*_*[pP][rR][oO][xX][yY]\)=..*/\1/p' | lines gateway.proxy; done
-curl -q -s --noproxy '*' --connect-timeout 2 -m 6 -w '\n' "http://127.0.0.1:$OLLAMA_PORT/api/version" \
-  "http://127.0.0.1:$OLLAMA_PORT/api/tags" 2>/dev/null | lines ollama.api
+# OLLAMA_* of its server, without what could be a secret; a PATH shows that macOS lets us look
+for i in $o; do ps eww -o command= -p "$i" 2>/dev/null | tr ' ' '\n' | sed -nE '/^OLLAMA_[A-Z_]*(KEY|TOKEN|SECRET|PASS)/d
+  s/^(OLLAMA_[A-Z_]*=)/ollama.variable	\1/p
+  s/^PATH=.*/ollama.environment	yes/p'; done
+a=$(curl -q -s --noproxy '*' --connect-timeout 2 -m 6 -w '\n' "http://127.0.0.1:$OLLAMA_PORT/api/version" \
+  "http://127.0.0.1:$OLLAMA_PORT/api/tags" 2>/dev/null); kv ollama.curl $?
+printf '%s\n' "$a" | lines ollama.api
+# lsof shows this user's processes only
+[ -z "$o" ] && launchctl print system/homebrew.mxcl.ollama >/dev/null 2>&1 && kv ollama.root yes
 # The shape of the wanted models, each followed by its name: of the answer, which holds a license as
 # well, only the one object that says it. An Ollama without the model answers with an error.
 set --; IFS='
@@ -169,6 +187,8 @@ file dotenv "$S/.env" || set -- "$@" "$S/.env"
 file service_env "$S/service-env/$L.env" || set -- "$@" "$S/service-env/$L.env"
 file plist "$P" || set -- "$@" "$P"
 file ollama_env "$HOME/.homebrew/services/ollama.env" || set -- "$@" "$HOME/.homebrew/services/ollama.env"
+W=$HOME/Library/LaunchAgents/ai.clawfleet.preload.plist
+file preload "$W" || { set -- "$@" "$W"; launchctl print "$G/ai.clawfleet.preload" 2>/dev/null | lines preload.print; }
 [ -n "$B" ] && { file brew_env "$B/etc/homebrew/brew.env" || set -- "$@" "$B/etc/homebrew/brew.env"; }
 for n in owned:owned.json installed:installed unfinished:unfinished restart_needed:restart-needed; do
   file "${n%:*}" "$HOME/.clawfleet/${n#*:}" || set -- "$@" "$HOME/.clawfleet/${n#*:}"; done

@@ -170,6 +170,8 @@ def execute(step: Step) -> FunctionCommand:
 
     def run_step(mac: run.MacRun) -> None:
         script = step.script
+        if step.keeps:
+            script = commit.head(mac.run, "other") + script
         if step.installs:
             script = f"(\n{script}\n) || exit $?\n{installed(step.installs)}"
         ok, output = shell(mac, script, step.timeout)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pyinfra import host
 
-from clawfleet import environment, ownership
+from clawfleet import environment, ownership, preload
 from clawfleet import gateway as gateway_plan
 from clawfleet import ollama as ollama_plan
 from clawfleet import openclaw as openclaw_plan
@@ -145,10 +145,16 @@ def _written(snapshot: Snapshot, changes: list[FileChange]) -> Snapshot:
 
 
 def _ollama_again(mac: MacRun, other: list[FileChange]) -> list[Step]:
-    """Ollama's server reads its variables only when brew starts it."""
+    """Ollama's server reads its variables only when brew starts it, and launchd a LaunchAgent only
+    when it is told to."""
     snapshot = mac.snapshot
-    changed = any(change.file.path == snapshot.ollama_env.path for change in other)
-    if not changed or snapshot.ollama_owner != "formula":
-        return []
-    reason = "the variables of its server were put back"
-    return [ollama_plan.restart(snapshot, mac.settings, "formula", reason)]
+    changed = {change.file.path: change for change in other}
+    steps = []
+    if snapshot.ollama_env.path in changed and snapshot.ollama_owner == "formula":
+        reason = "the variables of its server were put back"
+        steps.append(ollama_plan.restart(snapshot, mac.settings, "formula", reason))
+    agent = changed.get(snapshot.preload.path)
+    if agent and snapshot.preload_job:
+        # One that comes back is read at the next login.
+        steps.append(preload.forget("its file was put back"))
+    return steps

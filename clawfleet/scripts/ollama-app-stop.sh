@@ -1,6 +1,8 @@
-# Ends Ollama.app gracefully and waits until PORT is free.
-pkill -x Ollama
-end=$(($(date +%s) + 20))
-while lsof -nP "-tiTCP:$PORT" -sTCP:LISTEN >/dev/null 2>&1 && [ "$(date +%s)" -lt $end ]; do
-  sleep 0.5
-done
+# stop_app ends Ollama.app gracefully and waits until its port is free. Needs ollama-port.sh.
+app_runs() { pgrep -x -U "$(id -u)" Ollama >/dev/null; }
+stop_app() {
+  pkill -x -U "$(id -u)" Ollama
+  end=$(($(date +%s) + 20))
+  while { [ -n "$(listeners)" ] || app_runs; } && [ "$(date +%s)" -lt $end ]; do sleep 0.5; done
+  free
+}

@@ -106,15 +106,15 @@ def bare() -> Snapshot:
         service_env=file(f"{openclaw}/service-env/ai.openclaw.gateway.env"),
         plist=file(f"{HOME}/Library/LaunchAgents/ai.openclaw.gateway.plist"),
         ollama_env=file(f"{HOME}/.homebrew/services/ollama.env"),
+        preload=file(f"{HOME}/Library/LaunchAgents/ai.clawfleet.preload.plist"),
     )
 
 
 def equipped(version: str = NEW) -> Snapshot:
     """Homebrew, Ollama with its models, Node and OpenClaw are there; nothing is configured."""
     server = Process(700, 1, 5000, f"{BREW}/opt/ollama/bin/ollama serve")
-    environment = "".join(
-        f"{name}={value}\n" for name, value in ollama.server_environment(bare(), settings()).items()
-    )
+    variables = ollama.server_environment(bare(), settings())
+    environment = "".join(f"{name}={value}\n" for name, value in variables.items())
     return replace(
         bare(),
         brew=BREW,
@@ -123,6 +123,7 @@ def equipped(version: str = NEW) -> Snapshot:
         ollama_link="../Cellar/ollama/0.32.3/bin/ollama",
         ollama_port=Listener(11434, (server,)),
         ollama_server="0.32.3",
+        ollama_job=Job("running", 700, 1, "(never exited)", {}, variables),
         models=(
             Model("gpt-oss:20b", "sha256:1", 13793441244, known("gpt-oss:20b")),
             Model("qwen3-coder:latest", "sha256:2", 18556688736, known("qwen3-coder")),

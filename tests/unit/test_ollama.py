@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from clawfleet import ollama
+from clawfleet import ollama_server as server
 from clawfleet.plan import Trouble
 from clawfleet.snapshot import Listener, Model, Process, Snapshot
 from tests.unit.factory import BREW, bare, equipped, file, settings, trouble_is_useful
@@ -31,7 +33,12 @@ def with_app(version: str = "0.32.3") -> Snapshot:
     )
 
 
-STOPPED: dict[str, Any] = {"ollama_port": Listener(11434), "ollama_server": None, "models": ()}
+STOPPED: dict[str, Any] = {
+    "ollama_port": Listener(11434),
+    "ollama_server": None,
+    "ollama_job": None,
+    "models": (),
+}
 BY_HAND = serves("/usr/local/bin/ollama serve")
 
 
@@ -76,7 +83,8 @@ def test_only_what_is_missing_is_done(
 
 def test_the_app_is_restarted_as_an_app() -> None:
     (step,) = ollama.plan(with_app("0.31.0"), settings()).steps
-    assert "pkill -x Ollama" in step.script
+    assert 'pkill -x -U "$(id -u)" Ollama' in step.script
+    assert step.show == "pkill -x Ollama; open -j -a Ollama"
     assert "brew services" not in step.script
     assert "0.31.0" in step.reason
     assert "0.32.3" in step.reason
@@ -176,6 +184,12 @@ def test_a_changed_environment_is_a_reason_to_restart() -> None:
     assert change.mode == "600"
     assert [step.reason for step in plan.steps] == ["its environment changes"]
     again = replace(snapshot, ollama_env=file(change.path, change.after))
+    # As after a run that died in between: the file is right, and the server is from before it.
+    (step,) = ollama.plan(again, settings()).steps
+    assert step.title == "restart Ollama"
+    assert step.reason == "it runs without the OLLAMA_MODELS that is wanted"
+    given = server.assignments(change.after.decode())
+    again = replace(again, ollama_variables=given)
     assert ollama.plan(again, settings()).steps == ()
     assert ollama.plan(again, settings()).files == ()
 
@@ -216,12 +230,21 @@ def script_of(tmp_path: Path, kind: str, *, server: str | None = "0.31.0") -> st
     return step.script
 
 
+# A Mac whose old server has the pid 700, which a start exchanges for 800.
 COMMANDS = {
-    "curl": 'printf \'{"version":"%s"}\' "$VERSION"',
+    "curl": '[ -e "$HOME/silent" ] && exit 7; printf \'{"version":"%s"}\' "$VERSION"',
     "sleep": ":",
-    "pkill": 'echo "pkill $@" >> "$HOME/calls"',
-    "lsof": "exit 1",
-    "open": 'echo "open $@" >> "$HOME/calls"',
+    "pkill": 'echo "pkill $@" >> "$HOME/calls"; touch "$HOME/silent"',
+    "pgrep": "exit 1",
+    "launchctl": """printf 'x = {\\n\\tpid = 800\\n\\tenvironment = {\\n'
+printf '\\t\\tOLLAMA_CONTEXT_LENGTH => %s\\n\\t}\\n}\\n' "${CONTEXT:-32768}" """,
+    "lsof": """[ -e "$HOME/silent" ] && exit 1
+case $(cat "$HOME/calls" 2>/dev/null) in *brew*|*open*) echo ${PID:-800};; *) echo 700;; esac""",
+    "ps": """case $* in
+*eww*) echo "${PROGRAM:-/Applications/Ollama.app/Contents/Resources/ollama} serve";;
+*ppid*) echo 1;;
+*) echo "${PROGRAM:-/Applications/Ollama.app/Contents/Resources/ollama} serve";; esac""",
+    "open": 'echo "open $@" >> "$HOME/calls"; rm -f "$HOME/silent"',
     "xattr": "exit 1",
     "readlink": "exit 1",
     "sudo": "exit 1",
@@ -236,7 +259,7 @@ COMMANDS = {
     ("kind", "calls"),
     [
         ("formula", ["brew services restart ollama"]),
-        ("cask", ["pkill -x Ollama", "open -j -a {home}/Applications/Ollama.app"]),
+        ("cask", ["pkill -x -U {uid} Ollama", "open -j -a {home}/Applications/Ollama.app"]),
     ],
 )
 def test_a_restart_waits_for_the_installed_version(
@@ -246,7 +269,7 @@ def test_a_restart_waits_for_the_installed_version(
     home.mkdir()
     script = script_of(tmp_path, kind)
     run(shell, script, home, commands=COMMANDS, check=True, VERSION="0.32.3")
-    wanted = [call.format(home=home) for call in calls]
+    wanted = [call.format(home=home, uid=os.getuid()) for call in calls]
     assert (home / "calls").read_text().splitlines() == wanted
 
 
@@ -265,10 +288,50 @@ def test_another_version_is_not_taken_for_it(
 
 
 @pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    ("kind", "seen", "words"),
+    [
+        ("formula", {"PID": "700"}, "from pid 700, which was there before"),
+        ("formula", {"PID": "900", "PROGRAM": "/tmp/ollama"}, "from pid 900: /tmp/ollama serve"),
+        ("formula", {"CONTEXT": "4096"}, "runs without OLLAMA_CONTEXT_LENGTH"),
+        ("formula", {"CONTEXT": "4096"}, "Homebrew reads that file from version 6 on"),
+        ("cask", {"PROGRAM": "/tmp/ollama"}, "from pid 800: /tmp/ollama serve"),
+    ],
+)
+def test_only_the_owners_new_server_is_good_enough(
+    shell: tuple[str, ...], tmp_path: Path, kind: str, seen: dict[str, str], words: str
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    done = run(shell, script_of(tmp_path, kind), home, commands=COMMANDS, VERSION="0.32.3", **seen)
+    assert done.returncode == 1
+    assert words in done.stderr
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("kind", ["formula", "cask"])
+def test_nothing_is_started_beside_a_server_that_came_meanwhile(
+    shell: tuple[str, ...], tmp_path: Path, kind: str
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    script_of(tmp_path, "formula")
+    snapshot = replace(equipped() if kind == "formula" else with_app(), **STOPPED)
+    (step,) = ollama.plan(replace(snapshot, brew=str(tmp_path / "brew")), settings()).steps
+    done = run(shell, step.script, home, commands=COMMANDS, VERSION="0.32.3")
+    assert done.returncode == 1
+    assert "port 11434 is taken by pid 700" in done.stderr
+    assert not (home / "calls").exists()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
 def test_a_start_after_an_install_takes_any_version(shell: tuple[str, ...], tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
     script_of(tmp_path, "formula")
     _, step = ollama.plan(replace(bare(), brew=str(tmp_path / "brew")), settings()).steps
+    (home / "silent").touch()
+    brew = tmp_path / "brew" / "bin" / "brew"
+    brew.write_text(brew.read_text() + 'rm -f "$HOME/silent"\n')
     run(shell, step.script, home, commands=COMMANDS, check=True, VERSION="0.99.9")
     assert (home / "calls").read_text() == "brew services start ollama\n"

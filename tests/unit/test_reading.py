@@ -46,6 +46,7 @@ esac""",
     "df": """printf 'Filesystem 1024-blocks Used Available Capacity Mounted on\\n'
 printf '/dev/disk3s5 482797652 300000000 182797652 63%% /System/Volumes/Data\\n'""",
     "plutil": "echo 0.32.3",
+    "pgrep": "exit 1",
 }
 REAL = [
     "base64",
@@ -103,6 +104,12 @@ def read(
     )
     assert run.stderr == ""
     return parse(run.stdout)
+
+
+def command(home: Path, name: str, body: str) -> None:
+    """Put another stand-in for a command on the PATH."""
+    (home.parent / "bin" / name).write_text(f"#!/bin/sh\n{body}\n")
+    (home.parent / "bin" / name).chmod(0o755)
 
 
 def write(home: Path, path: str, content: str = "", mode: int = 0o644) -> Path:
@@ -343,6 +350,69 @@ def test_a_cask_is_told_by_its_own_record(mac: Path, shell: str) -> None:
     snapshot = read(home, shell, prefix=prefix)
     assert snapshot.ollama_app == str(home / "Applications/Ollama.app")
     assert snapshot.ollama_app_version == "0.32.3"
+    assert snapshot.ollama_app_pids == ()
+    assert snapshot.ollama_app_settings is None
+
+
+@pytest.mark.parametrize("shell", SH)
+def test_ollamas_server_and_the_apps_settings(mac: Path, shell: str) -> None:
+    command(mac, "pgrep", "echo 600")
+    command(
+        mac,
+        "ps",
+        """case $* in
+*eww*700) echo "ollama serve PATH=/bin OLLAMA_KEEP_ALIVE=5m OLLAMA_API_KEY=s3cret OLLAMA_X=";;
+*eww*) ;;
+*) printf '  700 600 01:00 /Applications/Ollama.app/Contents/Resources/ollama serve\\n';;
+esac""",
+    )
+    command(
+        mac,
+        "sqlite3",
+        """[ "$1" = -readonly ] || exit 1
+printf '     id = 1\\ncontext_length = 4096\\n device_id = 1234\\n  expose = 0\\n'""",
+    )
+    write(mac, "Applications/Ollama.app/Contents/Info.plist")
+    write(mac, "Library/Application Support/Ollama/db.sqlite")
+    snapshot = read(mac, shell, prefix=str(mac / "nothing"))
+    assert snapshot.ollama_variables == {"OLLAMA_KEEP_ALIVE": "5m", "OLLAMA_X": ""}
+    assert snapshot.ollama_app_pids == (600,)
+    assert snapshot.ollama_app_settings == {"context_length": "4096", "expose": "0"}
+    assert snapshot.ollama_owner == "app"
+    command(mac, "sqlite3", "echo 'Error: file is not a database' >&2; exit 26")
+    assert read(mac, shell, prefix=str(mac / "nothing")).ollama_app_settings == {}
+
+
+@pytest.mark.parametrize("shell", SH)
+def test_homebrews_job_is_found_in_either_domain(mac: Path, shell: str) -> None:
+    home = mac.parent / "plain"
+    mac.rename(home)
+    write(home, "brew/bin/brew", "", 0o755)
+    printed = "x = {\\n\\tpid = 700\\n\\tenvironment = {\\n\\t\\tOLLAMA_A => 1\\n\\t}\\n}\\n"
+    for domain in ("gui", "user"):
+        where = f"print {domain}/501/homebrew.mxcl.ollama"
+        command(home, "launchctl", f"[ \"$*\" = '{where}' ] || exit 113\nprintf '{printed}'")
+        snapshot = read(home, shell, prefix=str(home / "brew"))
+        assert snapshot.ollama_job
+        assert (snapshot.ollama_job.pid, snapshot.ollama_job.environment) == (
+            700,
+            {"OLLAMA_A": "1"},
+        )
+        assert snapshot.ollama_owner == "formula"
+
+
+@pytest.mark.parametrize("shell", SH)
+def test_a_port_of_somebody_who_can_not_be_seen(mac: Path, shell: str) -> None:
+    command(mac, "lsof", "exit 1")
+    command(mac, "curl", "exit 7")
+    snapshot = read(mac, shell, prefix=str(mac / "nothing"))
+    assert not snapshot.ollama_open
+    command(mac, "curl", "exit 28")
+    root = "[ \"$*\" = 'print system/homebrew.mxcl.ollama' ] || exit 113\necho x"
+    command(mac, "launchctl", root)
+    snapshot = read(mac, shell, prefix=str(mac / "nothing"))
+    assert snapshot.ollama_open
+    assert snapshot.ollama_root
 
 
 @pytest.mark.parametrize("shell", SH)

@@ -229,12 +229,40 @@ def test_files_come_with_content_mode_and_hash() -> None:
 )
 def test_the_owner_of_ollamas_port(command: str, link: str | None, owner: str) -> None:
     listener = Listener(11434, (Process(7, 1, 60, command),))
-    snapshot = Snapshot("Darwin", brew="/opt/homebrew", ollama_port=listener, ollama_link=link)
+    job = Job("running", 7, 1, "", {}, {})
+    snapshot = Snapshot(
+        "Darwin", brew="/opt/homebrew", ollama_port=listener, ollama_link=link, ollama_job=job
+    )
     assert snapshot.ollama_owner == owner
 
 
 def test_a_server_of_another_user_is_foreign() -> None:
     assert Snapshot("Darwin", ollama_server="0.32.3").ollama_owner == "foreign"
+    # One that is no Ollama: lsof shows other users' processes to root only.
+    assert parse(probe("ollama.curl\t28")).ollama_owner == "foreign"
+    assert parse(probe("ollama.curl\t7")).ollama_owner == "none"
+
+
+def test_what_is_read_of_ollamas_server() -> None:
+    snapshot = parse(
+        probe(
+            "ollama.environment\tyes",
+            "ollama.variable\tOLLAMA_HOST=127.0.0.1:11434",
+            "ollama.variable\tOLLAMA_ORIGINS=",
+            "ollama.app\t/Applications/Ollama.app",
+            "ollama.app.pid\t600",
+            "ollama.app.database\tyes",
+            "ollama.app.setting:l\tcontext_length = 4096",
+        )
+    )
+    assert snapshot.ollama_variables == {"OLLAMA_HOST": "127.0.0.1:11434", "OLLAMA_ORIGINS": ""}
+    assert snapshot.ollama_app_pids == (600,)
+    assert snapshot.ollama_app_settings == {"context_length": "4096"}
+    hidden = parse(probe("ollama.port\t7", "process\t7 1 00:09 ollama serve"))
+    assert hidden.ollama_variables is None
+    assert hidden.ollama_app_pids is None
+    assert hidden.ollama_app_settings is None
+    assert hidden.ollama_job is None
 
 
 def test_answers_of_a_server_that_is_no_ollama() -> None:

@@ -31,6 +31,7 @@ _LINUX: dict[str, str] = {
     "/usr/bin/dscl": "directory",
     "/usr/bin/sudo": "sudo",
     "/usr/bin/open": "open_app",
+    "/usr/bin/sqlite3": "sqlite_shell",
 }
 _LINUX_PORTS: dict[str, str] = {
     "/usr/bin/id": "sh/id",

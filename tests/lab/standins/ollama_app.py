@@ -1,7 +1,8 @@
 """Stand-in for the main process of Ollama.app: it keeps a child ``Resources/ollama serve`` alive.
 
-The slider of its settings is ``<state>/ollama-app.json`` ({"context_length": N}; 0 or absent: not
-moved). Without the link ``/usr/local/bin/ollama`` into the app the real one asks for an
+Its settings are in ``~/Library/Application Support/Ollama/db.sqlite``, which
+`ollama_app_database` makes; ``<state>/ollama-app.json`` ({"context_length": N}) moves the slider
+at its next start. Without the link ``/usr/local/bin/ollama`` into the app the real one asks for an
 administrator's password before it starts its server; so does this one at the level "namespaces"
 (at the level "ports" there is no such folder that a playbook could reach).
 """
@@ -12,12 +13,14 @@ import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 from tests.lab.spec import MacSpec, load
+from tests.lab.standins import ollama_app_database as database
 from tests.lab.standins.ollama import name_process
 from tests.lab.standins.ollama_versions import traits
 from tests.lab.standins.running import Process, processes
@@ -34,6 +37,7 @@ class App:
         self.server = program.parent.parent / "Resources" / "ollama"
         self.logs = Path(mac.home) / ".ollama" / "logs"
         self.pid_file = Path(mac.state) / "ollama-app.pid"
+        self.database = sqlite3.connect(":memory:")
         self.child: subprocess.Popen[bytes] | None = None
         self.fought = False
 
@@ -45,14 +49,11 @@ class App:
     def environment(self) -> dict[str, str]:
         """What the child gets: the app's own environment, which its settings override."""
         values = dict(os.environ)
-        try:
-            settings = json.loads((Path(self.mac.state) / "ollama-app.json").read_text())
-        except FileNotFoundError:
-            settings = {}
-        fallback = 4096 if traits().app_sets_context else 0
-        context = int(settings.get("context_length") or fallback)
-        if context:
-            values["OLLAMA_CONTEXT_LENGTH"] = str(context)
+        settings = database.settings(self.database)
+        if settings["context_length"]:
+            values["OLLAMA_CONTEXT_LENGTH"] = str(settings["context_length"])
+        if settings["expose"]:
+            values["OLLAMA_HOST"] = "0.0.0.0"
         values.pop("CLAWFLEET_LAB_ARGV0", None)
         return values
 
@@ -81,6 +82,16 @@ class App:
             if path.exists():
                 path.rename(self.logs / f"{name}-1.log")
 
+    def open_database(self) -> None:
+        """Open the settings, or make them, as every start does; a test may move the slider."""
+        self.database = database.open_(database.path(self.mac.home), traits())
+        with contextlib.suppress(FileNotFoundError):
+            moved = Path(self.mac.state) / "ollama-app.json"
+            context = int(json.loads(moved.read_text()).get("context_length") or 0)
+            moved.unlink()
+            if context:
+                database.set_context(self.database, context)
+
     def wait_for_link(self) -> None:
         """Stand behind the password dialog until the command line link is right."""
         link = Path("/usr/local/bin/ollama")
@@ -107,6 +118,7 @@ class App:
         self.rotate()
         self.log(f"starting Ollama, version {traits().version}")
         self.replace_other()
+        self.open_database()
         self.wait_for_link()
         while True:
             with (self.logs / "server.log").open("ab") as log:
@@ -136,6 +148,7 @@ class App:
             except (ProcessLookupError, ChildProcessError):
                 pass
         self.pid_file.unlink(missing_ok=True)
+        self.database.close()
         os._exit(0)
 
 

@@ -1,0 +1,171 @@
+"""Models that are in Ollama's memory before anybody asks: after a deploy, and after every login.
+
+A LaunchAgent does it, so that what runs after a reboot is what ran, and was seen to work, in the
+deploy. It sends each model's load request (``/api/generate`` without a prompt) with the context
+length that OpenClaw's requests will have: with another one the first of those would load it anew
+(ollama server/sched.go, needsReload).
+"""
+
+from __future__ import annotations
+
+import json
+import plistlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from clawfleet import openclaw
+from clawfleet.capabilities import wanted_shape
+from clawfleet.names import normalise, same
+from clawfleet.plan import FileChange, Step, guard, quote
+from clawfleet.scripts import load
+from clawfleet.settings import ModelWish, Settings
+from clawfleet.snapshot import PRELOAD_LABEL, Snapshot
+
+LOAD = 300
+"""Seconds for the load of one model: Ollama's own OLLAMA_LOAD_TIMEOUT."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """One model in memory."""
+
+    model: str
+    num_ctx: int | None
+    """Tokens of context in the request; None: the server's own."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    files: tuple[FileChange, ...]
+    steps: tuple[Step, ...]
+    """What makes launchd take the new file, or forget the old one."""
+    loads: tuple[Load, ...]
+    notes: tuple[str, ...]
+
+
+def plan(snapshot: Snapshot, settings: Settings) -> Plan:
+    """The LaunchAgent as it has to be; what it loads; why a model is not among it."""
+    wishes, notes = _resident(snapshot, settings)
+    shape = wanted_shape(openclaw.can(snapshot, settings))
+
+    def context(wish: ModelWish) -> int | None:
+        # Without num_ctx in OpenClaw's requests the server's own applies to both.
+        window = max(settings.window(wish), shape.least_window)
+        return None if shape.num_ctx == "server" else window
+
+    loads = tuple(Load(normalise(wish.id), context(wish)) for wish in wishes)
+    there = snapshot.preload
+    if not loads:
+        if not there.exists:
+            return Plan((), (), (), tuple(notes))
+        gone = FileChange(guard(there, snapshot), b"", there.mode, ("preload is off",), gone=True)
+        return Plan((gone,), (forget("preload is off"),), (), tuple(notes))
+    reason = "loads the models at each login"
+    change = FileChange(guard(there, snapshot), agent(snapshot, settings, loads), "644", (reason,))
+    if not change.same:
+        return Plan((change,), (run(loads, reason, new=True),), loads, tuple(notes))
+    steps = () if snapshot.preload_job else (run(loads, "launchd does not know it", new=True),)
+    return Plan((), steps, loads, tuple(notes))
+
+
+def agent(snapshot: Snapshot, settings: Settings, loads: Iterable[Load]) -> bytes:
+    """The LaunchAgent's plist, as XML: launchd runs it once at each login."""
+    calls = "".join(f"load {quote(one.model)} {quote(_request(one, settings))}\n" for one in loads)
+    script = f"PORT={settings.ollama_port}\n{load('preload-agent.sh')}{calls}exit $r\n"
+    return plistlib.dumps(
+        {
+            "Label": PRELOAD_LABEL,
+            "ProgramArguments": ["/bin/sh", "-c", script],
+            "RunAtLoad": True,
+            "StandardErrorPath": f"{snapshot.home}/.clawfleet/preload.log",
+        }
+    )
+
+
+def _request(one: Load, settings: Settings) -> str:
+    body: dict[str, Any] = {"model": one.model, "stream": False}
+    if one.num_ctx:
+        body["options"] = {"num_ctx": one.num_ctx}
+    if settings.keep_alive is not None:
+        body["keep_alive"] = settings.keep_alive
+    return json.dumps(body)
+
+
+def run(loads: Iterable[Load], reason: str, *, new: bool) -> Step:
+    """Runs the LaunchAgent and waits for its end; with `new` launchd reads its file first."""
+    names = [one.model for one in loads]
+    limit = 60 + LOAD * len(names)
+    given = f"NEW={'yes' if new else 'no'}\nLIMIT={limit}\n"
+    return Step(
+        f"load {', '.join(names)}",
+        reason,
+        given + load("preload.sh"),
+        "on the Mac: tail ~/.clawfleet/preload.log, and Ollama's own log",
+        limit + 60,
+        f"launchctl {'bootstrap' if new else 'kickstart'} {PRELOAD_LABEL}",
+    )
+
+
+def forget(reason: str) -> Step:
+    """launchd forgets the LaunchAgent; no model is put out of memory by it."""
+    return Step(
+        "take the preloading LaunchAgent out of launchd",
+        reason,
+        f'launchctl bootout "gui/$(id -u)/{PRELOAD_LABEL}" 2>/dev/null; true\n',
+        f"on the Mac: launchctl bootout gui/$(id -u)/{PRELOAD_LABEL}",
+        60,
+        f"launchctl bootout {PRELOAD_LABEL}",
+    )
+
+
+def due(running: Iterable[Mapping[str, Any]], loads: Iterable[Load]) -> list[Load]:
+    """The loads that ``/api/ps`` (its list of models) does not show with their context length."""
+    there = list(running)
+    return [
+        one
+        for one in loads
+        if not any(
+            same(str(model.get("name", "")), one.model)
+            and one.num_ctx in (None, model.get("context_length"))
+            for model in there
+        )
+    ]
+
+
+def _resident(snapshot: Snapshot, settings: Settings) -> tuple[list[ModelWish], list[str]]:
+    """The models to be preloaded that fit into the GPU's memory together, in the wished order."""
+    wish = settings.preload
+    names = [settings.primary.removeprefix("ollama/")] if wish == "primary" else list(wish or ())
+    wanted = [model for name in names for model in settings.models if model.id == name]
+    notes = []
+    kept: list[ModelWish] = []
+    for model in wanted:
+        if kept and not _together(snapshot, [*kept, model]):
+            beside = ", ".join(one.id for one in kept)
+            notes.append(
+                f"{model.id} is not preloaded: it does not fit into the GPU's memory beside "
+                f"{beside}, and would put it out"
+            )
+        else:
+            kept.append(model)
+    if kept and settings.keep_alive is None:
+        notes.append(
+            "preloaded models leave the memory after Ollama's own five minutes; keep_alive = -1 "
+            "or a duration keeps them longer"
+        )
+    return kept, notes
+
+
+def _together(snapshot: Snapshot, models: list[ModelWish]) -> bool:
+    """Whether models fit beside each other into what Metal gives the GPU by default.
+
+    Two thirds of the memory up to 36 GB, three quarters above; beside the weights a gigabyte for
+    each model's cache and compute graph. False where a size is not known.
+    """
+    sizes = [
+        next((m.size for m in snapshot.models if m.size and same(m.name, model.id)), model.size)
+        for model in models
+    ]
+    limit = snapshot.memory * (2 / 3 if snapshot.memory <= 36 * 1024**3 else 3 / 4)
+    return None not in sizes and sum((size or 0) + 10**9 for size in sizes) <= limit

@@ -1,0 +1,32 @@
+# Runs the LaunchAgent that preloads models, and waits until it has ended. Set in front of it by the
+# caller: NEW (yes: launchd has to read its file again), LIMIT (seconds).
+LC_ALL=C; export LC_ALL
+D=gui/$(id -u); L=ai.clawfleet.preload; P=$HOME/Library/LaunchAgents/$L.plist
+job() { launchctl print "$D/$L" 2>/dev/null | sed -n 's/^	'"$1"' = //p' | head -1; }
+loaded() { launchctl print "$D/$L" >/dev/null 2>&1; }
+left() { [ "$(date +%s)" -lt "$1" ]; }
+if [ $NEW = yes ] || ! loaded; then
+  launchctl bootout "$D/$L" 2>/dev/null
+  end=$(($(date +%s) + 30)); while loaded && left $end; do sleep 0.5; done
+  launchctl enable "$D/$L"; n=0
+  until launchctl bootstrap "$D" "$P" 2>/dev/null; do
+    r=$?; loaded && break
+    left $end || { echo "launchctl bootstrap of $P answers $r" >&2; exit 1; }
+    sleep 0.5
+  done
+else
+  n=$(job runs)
+  launchctl kickstart "$D/$L" 2>/dev/null; r=$?   # 37: it runs already
+  [ $r -eq 0 ] || [ $r -eq 37 ] || { echo "launchctl kickstart of $L answers $r" >&2; exit 1; }
+  [ $r -eq 37 ] && n=$((n-1))
+fi
+end=$(($(date +%s) + LIMIT))
+while left $end; do
+  [ "$(job runs)" -gt "${n:-0}" ] && [ -z "$(job pid)" ] && {
+    [ "$(job 'last exit code')" = 0 ] && exit 0
+    break; }
+  sleep 0.5
+done
+tail -3 "$HOME/.clawfleet/preload.log" >&2 2>/dev/null
+echo "the models were not loaded within $LIMIT s; launchd: $(job state), last exit $(job 'last exit code')" >&2
+exit 1
