@@ -168,9 +168,9 @@ class Settings(BaseModel):
                 raise ValueError("expected an address such as http://192.168.1.5:7890")
         return value
 
-    @field_validator("keep_alive")
+    @field_validator("keep_alive", mode="before")
     @classmethod
-    def _duration(cls, value: str | int | None) -> str | int | None:
+    def _duration(cls, value: Any) -> Any:
         # Go's time.ParseDuration, or a number of seconds (ollama envconfig.KeepAlive)
         number = r"(\d+(\.\d+)?(ms|s|m|h))+"
         if isinstance(value, bool) or not re.fullmatch(rf"-?(\d+|{number})", str(value or 0)):
