@@ -40,8 +40,13 @@ def change(snapshot: Snapshot, settings: Settings, wanted: Mapping[str, str]) ->
     return context if known.isdigit() and known != context else None
 
 
-def notes(snapshot: Snapshot, settings: Settings, wanted: Mapping[str, str]) -> list[str]:
-    """What a person has to know about the app's own settings."""
+def notes(
+    snapshot: Snapshot, settings: Settings, wanted: Mapping[str, str], *, per_request: bool
+) -> list[str]:
+    """What a person has to know about the app's own settings.
+
+    With `per_request` OpenClaw's requests name their context, whatever the app says.
+    """
     found = snapshot.ollama_app_settings
     context = wanted.get("OLLAMA_CONTEXT_LENGTH", "")
     said = []
@@ -50,11 +55,15 @@ def notes(snapshot: Snapshot, settings: Settings, wanted: Mapping[str, str]) -> 
             "Ollama.app's settings database is not as its known versions have it: it is left alone"
         )
     elif settings.ollama_app_settings == "leave" and (found or {}).get("context_length") != context:
-        said.append(
+        own = (
             f"Ollama.app takes its context length from its own settings ({_slider(snapshot)}), not "
-            f"from context_window ({context}): set it in the app, or ollama_app_settings = "
-            '"change", or use the formula'
+            "from context_window"
         )
+        if per_request:
+            said.append(f"{own}; OpenClaw's requests name theirs, up to {context}")
+        else:
+            way = 'set ollama_app_settings = "change"'
+            said.append(f"{own}: set {context} in the app, or {way}, or use the formula")
     others = sorted(set(wanted) - {"OLLAMA_CONTEXT_LENGTH"})
     if others:
         said.append(

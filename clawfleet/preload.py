@@ -14,12 +14,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from clawfleet import openclaw
-from clawfleet.capabilities import wanted_shape
+from clawfleet import memory, promise
 from clawfleet.names import normalise, same
 from clawfleet.plan import FileChange, Step, guard, quote
+from clawfleet.promise import Promise
 from clawfleet.scripts import load
-from clawfleet.settings import ModelWish, Settings
+from clawfleet.settings import Settings
 from clawfleet.snapshot import PRELOAD_LABEL, Snapshot
 
 LOAD = 300
@@ -46,15 +46,12 @@ class Plan:
 
 def plan(snapshot: Snapshot, settings: Settings) -> Plan:
     """The LaunchAgent as it has to be; what it loads; why a model is not among it."""
-    wishes, notes = _resident(snapshot, settings)
-    shape = wanted_shape(openclaw.can(snapshot, settings))
-
-    def context(wish: ModelWish) -> int | None:
-        # Without num_ctx in OpenClaw's requests the server's own applies to both.
-        window = max(settings.window(wish), shape.least_window)
-        return None if shape.num_ctx == "server" else window
-
-    loads = tuple(Load(normalise(wish.id), context(wish)) for wish in wishes)
+    kept, notes = _resident(snapshot, settings)
+    # Where OpenClaw's requests name no context, this one must not either.
+    promised = promise.weigh(snapshot, settings)
+    loads = tuple(
+        Load(normalise(one.id), one.tokens if promised.per_request else None) for one in kept
+    )
     there = snapshot.preload
     if not loads:
         if not there.exists:
@@ -133,19 +130,20 @@ def due(running: Iterable[Mapping[str, Any]], loads: Iterable[Load]) -> list[Loa
     ]
 
 
-def _resident(snapshot: Snapshot, settings: Settings) -> tuple[list[ModelWish], list[str]]:
-    """The models to be preloaded that fit into the GPU's memory together, in the wished order."""
+def _resident(snapshot: Snapshot, settings: Settings) -> tuple[list[Promise], list[str]]:
+    """The models to be preloaded that stay in memory beside each other, in the wished order."""
     wish = settings.preload
     names = [settings.primary.removeprefix("ollama/")] if wish == "primary" else list(wish or ())
-    wanted = [model for name in names for model in settings.models if model.id == name]
+    planned = promise.weigh(snapshot, settings)
     notes = []
-    kept: list[ModelWish] = []
-    for model in wanted:
-        if kept and not _together(snapshot, [*kept, model]):
+    kept: list[Promise] = []
+    for model in map(planned.of, names):
+        sizes = [one.size for one in (*kept, model)]
+        if kept and memory.together(sizes, planned.limit, planned.serving) is not True:
             beside = ", ".join(one.id for one in kept)
             notes.append(
-                f"{model.id} is not preloaded: it does not fit into the GPU's memory beside "
-                f"{beside}, and would put it out"
+                f"{model.id} is not preloaded: by what is known it does not fit into the GPU's "
+                f"memory beside {beside}, and one would put the other out"
             )
         else:
             kept.append(model)
@@ -155,17 +153,3 @@ def _resident(snapshot: Snapshot, settings: Settings) -> tuple[list[ModelWish], 
             "or a duration keeps them longer"
         )
     return kept, notes
-
-
-def _together(snapshot: Snapshot, models: list[ModelWish]) -> bool:
-    """Whether models fit beside each other into what Metal gives the GPU by default.
-
-    Two thirds of the memory up to 36 GB, three quarters above; beside the weights a gigabyte for
-    each model's cache and compute graph. False where a size is not known.
-    """
-    sizes = [
-        next((m.size for m in snapshot.models if m.size and same(m.name, model.id)), model.size)
-        for model in models
-    ]
-    limit = snapshot.memory * (2 / 3 if snapshot.memory <= 36 * 1024**3 else 3 / 4)
-    return None not in sizes and sum((size or 0) + 10**9 for size in sizes) <= limit
