@@ -303,7 +303,11 @@ def test_only_the_owners_new_server_is_good_enough(
 ) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    done = run(shell, script_of(tmp_path, kind), home, commands=COMMANDS, VERSION="0.32.3", **seen)
+    commands = dict(COMMANDS)
+    for name, value in seen.items():
+        for command in ("lsof", "ps", "launchctl"):
+            commands[command] = f"{name}={value}\n{commands[command]}"
+    done = run(shell, script_of(tmp_path, kind), home, commands=commands, VERSION="0.32.3")
     assert done.returncode == 1
     assert words in done.stderr
 
