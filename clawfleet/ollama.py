@@ -117,7 +117,7 @@ def plan(snapshot: Snapshot, settings: Settings) -> Plan:
         owner=server.owner(snapshot),
         version=_answers(snapshot, version),
         environment="old" if files else server.environment(snapshot, variables),
-        app_runs=bool(snapshot.ollama_app_pids),
+        present=bool(snapshot.ollama_app_pids if wanted == "cask" else snapshot.ollama_job),
     )
     decision = server.decide(now)
     if "refuse" in decision.actions:
@@ -147,7 +147,10 @@ def plan(snapshot: Snapshot, settings: Settings) -> Plan:
 def _answers(snapshot: Snapshot, version: str | None) -> server.Version:
     if snapshot.ollama_server is None:
         return "silent"
-    return "same" if version in (None, snapshot.ollama_server) else "other"
+    if version is None:
+        # Nobody knows what is installed: its own server will be it, another one may be anything.
+        return "other" if snapshot.ollama_owner == "foreign" else "same"
+    return "same" if version == snapshot.ollama_server else "other"
 
 
 def _another_version(wanted: Kind, found: str | None, pinned: str) -> Trouble:

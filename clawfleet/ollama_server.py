@@ -36,8 +36,8 @@ class Situation:
     version: Version = "same"
     """Of the server that answers, compared with what is installed."""
     environment: Environment = "same"
-    app_runs: bool = False
-    """Ollama.app's main process is there, whether its server answers or not."""
+    present: bool = False
+    """launchd has the service, or the app's main process runs, even if its server is silent."""
 
 
 @dataclass(frozen=True)
@@ -122,9 +122,10 @@ def decide(now: Situation) -> Decision:
         return Decision(("refuse",))
     before: tuple[Action, ...] = () if now.installed else ("install",)
     if now.owner == "nobody":
-        if now.wanted == "cask" and now.app_runs:
-            # `open` does nothing for an app that runs.
-            return Decision((*before, "restart"), "the app runs, and no server answers")
+        if now.present:
+            # `open` does nothing for an app that runs, nor `brew services start` for a loaded job.
+            what = "the app runs" if now.wanted == "cask" else "its service is loaded"
+            return Decision((*before, "restart"), f"{what}, and no server answers")
         return Decision((*before, "start"), "no server answers")
     if not now.installed:
         return Decision((*before, "restart"), "a server of before the install runs")

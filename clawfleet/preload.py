@@ -46,18 +46,18 @@ class Plan:
 
 def plan(snapshot: Snapshot, settings: Settings) -> Plan:
     """The LaunchAgent as it has to be; what it loads; why a model is not among it."""
+    there = snapshot.preload
+    if not settings.preload:
+        if not there.exists:
+            return Plan((), (), (), ())
+        gone = FileChange(guard(there, snapshot), b"", there.mode, ("preload is off",), gone=True)
+        return Plan((gone,), (forget("preload is off"),), (), ())
     kept, notes = _resident(snapshot, settings)
     # Where OpenClaw's requests name no context, this one must not either.
     promised = promise.weigh(snapshot, settings)
     loads = tuple(
         Load(normalise(one.id), one.tokens if promised.per_request else None) for one in kept
     )
-    there = snapshot.preload
-    if not loads:
-        if not there.exists:
-            return Plan((), (), (), tuple(notes))
-        gone = FileChange(guard(there, snapshot), b"", there.mode, ("preload is off",), gone=True)
-        return Plan((gone,), (forget("preload is off"),), (), tuple(notes))
     reason = "loads the models at each login"
     change = FileChange(guard(there, snapshot), agent(snapshot, settings, loads), "644", (reason,))
     if not change.same:
@@ -133,7 +133,11 @@ def due(running: Iterable[Mapping[str, Any]], loads: Iterable[Load]) -> list[Loa
 def _resident(snapshot: Snapshot, settings: Settings) -> tuple[list[Promise], list[str]]:
     """The models to be preloaded that stay in memory beside each other, in the wished order."""
     wish = settings.preload
-    names = [settings.primary.removeprefix("ollama/")] if wish == "primary" else list(wish or ())
+    names = (
+        [settings.primary.removeprefix("ollama/")]
+        if wish == "primary"
+        else list(dict.fromkeys(wish or ()))
+    )
     planned = promise.weigh(snapshot, settings)
     notes = []
     kept: list[Promise] = []

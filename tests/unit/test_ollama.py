@@ -67,6 +67,14 @@ BY_HAND = serves("/usr/local/bin/ollama serve")
         (replace(with_app(), ollama_app_version=None), "auto", [], "cask"),
         (with_app("0.31.0"), "auto", ["restart Ollama"], "cask"),
         (replace(with_app(), **STOPPED), "auto", ["start Ollama"], "cask"),
+        # There, and silent: a start would do nothing.
+        (replace(with_app(), **STOPPED, ollama_app_pids=(9,)), "auto", ["restart Ollama"], "cask"),
+        (
+            replace(equipped(), **(STOPPED | {"ollama_job": equipped().ollama_job})),
+            "auto",
+            ["restart Ollama"],
+            "formula",
+        ),
         (replace(equipped(), ollama_port=BY_HAND), "auto", [], "formula"),
     ],
 )
@@ -106,7 +114,19 @@ def test_what_is_served_by_hand_is_used_and_told() -> None:
         (replace(bare(), ollama_formula="0.32.3", ollama_cask="ollama"), {}, ["cask ollama"]),
         (with_app(), {"ollama_install": "formula"}, [APP, "brew uninstall --cask", '"auto"']),
         (equipped(), {"ollama_install": "cask"}, ["0.32.3", "brew uninstall --formula"]),
-        (equipped(), {"ollama_version": "0.33.0"}, ["Ollama 0.32.3", "0.33.0", "ollama_version"]),
+        (
+            equipped(),
+            {"ollama_version": "0.33.0"},
+            [
+                *("Ollama 0.32.3", "0.33.0, as ollama_version says", "brew pin ollama"),
+                *("OLLAMA_VERSION=0.33.0 sh", 'set ollama_version = "0.32.3"'),
+            ],
+        ),
+        (
+            with_app(),
+            {"ollama_version": "0.33.0"},
+            ["OLLAMA_VERSION=0.33.0 sh", "turn off automatic updates", '= "0.32.3"'],
+        ),
         (
             replace(with_app(), ollama_app_version=None),
             {"ollama_version": "0.33.0"},
@@ -118,11 +138,17 @@ def test_what_is_served_by_hand_is_used_and_told() -> None:
             ["port 11434", "pid 700", "an Ollama 0.31.0", "kill 700"],
         ),
         (
+            replace(with_app(), ollama_port=BY_HAND, ollama_app_version=None),
+            {},
+            ["port 11434", "kill 700"],
+        ),
+        (
             replace(equipped(), ollama_port=serves("nc -l 11434"), ollama_server=None),
             {},
             ["nc -l 11434", "kill 700", "ollama_port"],
         ),
         (replace(bare(), ollama_server="0.31.0"), {}, ["another user", "an Ollama 0.31.0"]),
+        (replace(bare(), ollama_open=True, ollama_root=True), {}, ["sudo brew services stop"]),
         (
             replace(bare(), ollama_port=serves("/Users/mac/x/Ollama.app/Contents/ollama serve")),
             {},

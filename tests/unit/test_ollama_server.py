@@ -46,8 +46,7 @@ def expected(now: Situation) -> tuple[str, ...]:
     cell = TABLE[now.installed, who].split()[get_args(Version).index(now.version)]
     if cell == "*":
         cell = {"same": "", "not known": "", "old": "restart"}[now.environment]
-    if who == "nobody" and now.wanted == "cask" and now.app_runs:
-        # `open` does nothing for an app that is there and whose server is not.
+    if who == "nobody" and now.present:
         cell = cell.replace("start", "restart")
     return tuple(cell.split("+")) if cell else ()
 
