@@ -128,20 +128,35 @@ def plan(snapshot: Snapshot, settings: Settings) -> Plan:
             f"port {snapshot.ollama_port.port} is served by an `ollama serve` that {whose}; "
             "it is used as it is, with its own environment, and will not come back after a reboot"
         )
-    reason = decision.reason
-    if now.version != "same" and reason == "version":
-        reason = f"server {snapshot.ollama_server or 'does not answer'}, installed {version}"
-    elif files and now.owner == "formula" and not steps:
-        reason = "its environment changes"
-    elif lacks := server.differing(snapshot, variables) if now.environment == "old" else []:
-        reason = f"it runs without the {', '.join(lacks)} that is wanted"
-    if "start" in decision.actions:
+    reason = _reason(snapshot, decision, version, variables, bool(files))
+    # Setting a number in the app's database ends and starts it; without a database it has to be
+    # started first.
+    at_once = changed is not None and snapshot.ollama_app_settings is not None
+    if "start" in decision.actions and not at_once:
         steps.append(_start(snapshot, settings, wanted, reason, variables))
     elif "restart" in decision.actions and changed is None:
         steps.append(restart(snapshot, settings, wanted, reason, variables))
     if changed and "use" not in decision.actions:
         steps.append(_set_in_the_app(snapshot, settings, changed, variables))
     return Plan(wanted, tuple(files), tuple(steps), tuple(notes))
+
+
+def _reason(
+    snapshot: Snapshot,
+    decision: server.Decision,
+    version: str | None,
+    variables: Mapping[str, str],
+    rewritten: bool,
+) -> str:
+    """Why the server is started or restarted, for a person."""
+    if decision.reason == server.OTHER_VERSION:
+        return f"server {snapshot.ollama_server or 'does not answer'}, installed {version}"
+    if decision.reason == server.OLD_ENVIRONMENT:
+        if rewritten:
+            return "its environment changes"
+        if lacks := server.differing(snapshot, variables):
+            return f"it runs without the {', '.join(lacks)} that is wanted"
+    return decision.reason
 
 
 def _answers(snapshot: Snapshot, version: str | None) -> server.Version:

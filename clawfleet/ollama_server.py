@@ -21,7 +21,9 @@ Environment = Literal["same", "old", "not known"]
 Action = Literal["install", "start", "restart", "use", "refuse"]
 
 _PLAIN = re.compile(r"[\w./:,@%+=-]*")
-_SECRET = re.compile(r"OLLAMA_[A-Z_]*(KEY|TOKEN|SECRET|PASS)")
+_SECRET = re.compile(r".*(KEY|TOKEN|SECRET|PASS)")
+OTHER_VERSION = "another version than what is installed"
+OLD_ENVIRONMENT = "it was started before its environment was written"
 CLOCK = 2
 """Seconds by which a process may look younger or older: ``ps`` rounds, files have fractions."""
 
@@ -63,13 +65,15 @@ def running(snapshot: Snapshot) -> Mapping[str, str] | None:
     """Variables that the listening server was started with; None: nobody can tell.
 
     For a protected program macOS shows no environment; then what launchd says of the job is what
-    it gave to that very process, as it reads the job's file at bootstrap only.
+    it gave to that very process, as it reads the job's file at bootstrap only. Of a process only
+    ``OLLAMA_*`` is read, the job's other variables are launchd's word in either case.
     """
-    if snapshot.ollama_variables is not None:
-        return snapshot.ollama_variables
-    if snapshot.ollama_owner == "formula" and snapshot.ollama_job:
-        return snapshot.ollama_job.environment or None
-    return None
+    job = snapshot.ollama_job if snapshot.ollama_owner == "formula" else None
+    given = job.environment if job else {}
+    if snapshot.ollama_variables is None:
+        return given or None
+    others = {name: value for name, value in given.items() if not name.startswith("OLLAMA_")}
+    return {**others, **snapshot.ollama_variables}
 
 
 def comparable(wanted: Mapping[str, str]) -> dict[str, str]:
@@ -78,7 +82,7 @@ def comparable(wanted: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in wanted.items()
-        if name.startswith("OLLAMA_") and not _SECRET.match(name) and _PLAIN.fullmatch(value)
+        if not _SECRET.match(name.upper()) and _PLAIN.fullmatch(value)
     }
 
 
@@ -93,7 +97,12 @@ def differing(snapshot: Snapshot, wanted: Mapping[str, str]) -> list[str]:
     seen = running(snapshot)
     if seen is None:
         return []
-    return [name for name, value in comparable(wanted).items() if seen.get(name) != value]
+    told = bool(snapshot.ollama_job and snapshot.ollama_job.environment)
+    return [
+        name
+        for name, value in comparable(wanted).items()
+        if seen.get(name) != value and (told or name.startswith("OLLAMA_"))
+    ]
 
 
 def environment(snapshot: Snapshot, wanted: Mapping[str, str]) -> Environment:
@@ -130,7 +139,7 @@ def decide(now: Situation) -> Decision:
     if not now.installed:
         return Decision((*before, "restart"), "a server of before the install runs")
     if now.version != "same":
-        return Decision(("restart",), "version")
+        return Decision(("restart",), OTHER_VERSION)
     if now.environment == "old":
-        return Decision(("restart",), "it was started before its environment was written")
+        return Decision(("restart",), OLD_ENVIRONMENT)
     return Decision(())

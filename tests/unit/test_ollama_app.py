@@ -80,6 +80,15 @@ def test_a_server_that_does_not_have_it_yet_is_restarted() -> None:
         assert plan(snapshot)[0] == []
 
 
+def test_an_app_that_does_not_run_is_started_once() -> None:
+    gone = {"ollama_port": Listener(11434), "ollama_server": None, "ollama_app_pids": ()}
+    known = with_app({"context_length": "4096"}, **gone)
+    assert plan(known, ollama_app_settings="change")[0] == [SET]
+    assert plan(known)[0] == ["start Ollama"]
+    first = with_app(None, **gone)
+    assert plan(first, ollama_app_settings="change")[0] == ["start Ollama", SET]
+
+
 def test_one_restart_serves_both() -> None:
     snapshot = with_app({"context_length": "4096"}, ollama_server="0.31.0")
     assert plan(snapshot, ollama_app_settings="change")[0] == [SET]

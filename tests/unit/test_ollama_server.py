@@ -153,8 +153,20 @@ def test_where_nothing_shows_it_the_file_has_to_be_older(age: int, environment: 
 
 def test_what_can_be_compared() -> None:
     assert server.comparable(WANTED) == RIGHT
-    assert server.comparable({"HTTPS_PROXY": "x", "OLLAMA_X": '"q"'}) == {}
+    assert server.comparable({"OLLAMA_X": '"q"', "Z_TOKEN": "x"}) == {}
     text = "# OLLAMA_A=1\nOLLAMA_B=2\r\n\nnothing\nOLLAMA_C=a=b\n"
     assert server.assignments(text) == {"OLLAMA_B": "2", "OLLAMA_C": "a=b"}
     lacking = seen(listens(FORMULA), ollama_job=job(700, **OLD))
     assert server.differing(lacking, WANTED) == [*RIGHT]
+
+
+def test_a_proxy_is_known_by_launchds_word_only() -> None:
+    wanted = {"HTTPS_PROXY": "http://10.0.0.5:7890"}
+    for given, variables, lacks in (
+        (wanted, {}, []),
+        (RIGHT, {}, ["HTTPS_PROXY"]),
+        (RIGHT, None, ["HTTPS_PROXY"]),
+        ({}, {}, []),
+    ):
+        snapshot = seen(listens(FORMULA), ollama_job=job(700, **given), ollama_variables=variables)
+        assert server.differing(snapshot, wanted) == lacks, (given, variables)
