@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from clawfleet import ollama, promise
+from clawfleet import ollama, promise, store
 from clawfleet.capabilities import wanted_shape
 from clawfleet.diagnosis.known import TASK, Case, Known, Seen, quoted
 from clawfleet.documents import at
@@ -20,6 +20,13 @@ def _models(case: Case) -> Iterable[Seen]:
         size = ollama.size_of(missing)
         shown = f" ({size / 1e9:.1f} GB)" if size else ""
         yield Seen(f"missing: {', '.join(m.id for m in missing)}{shown}", TASK.format("models"))
+
+
+def _broken(case: Case) -> Iterable[Seen]:
+    for wish in case.settings.models:
+        found = store.state(case.snapshot, wish.id)
+        if found.kind == "broken":
+            yield Seen(f"{wish.id}: {'; '.join(found.why)[:200]}", TASK.format("models"))
 
 
 def promised(config: Mapping[str, Any]) -> dict[str, int]:
@@ -149,6 +156,18 @@ TROUBLES = (
         "all wanted models",
         f"`{TASK.format('models')}` (not by fix: it may be 30 GB)",
         _models,
+    ),
+    Known(
+        "model-broken",
+        "broken",
+        "A model in the store is damaged",
+        "本地模型文件损坏或不完整",
+        ("Error: unable to load model", "llama runner process has terminated"),
+        "Ollama lists a model whose weights are missing or too short, and a pull takes what is "
+        "there for good",
+        "every blob of its manifest, in its size",
+        f"`{TASK.format('models')}`: pulls what is wrong again (not by fix: it may be 30 GB)",
+        _broken,
     ),
     Known(
         "context-served",
