@@ -11,20 +11,17 @@ _SYSTEM = ("HTTP", "HTTPS", "SOCKS", "ProxyAutoConfig", "ProxyAutoDiscovery")
 
 
 def _before_ollama(case: Case) -> Iterable[Seen]:
-    """Every place from which a proxy reaches the gateway, unless the policy keeps it there."""
-    if case.settings.proxies == "keep":
-        return
+    """Each place from which a proxy reaches the gateway, unless the policy leaves it there."""
     plan = environment.plan(case.snapshot, case.settings)
-    running = case.snapshot.gateway_port.proxies
+    unset = case.settings.proxies == "unset"
+    if not unset and not plan.files and not plan.steps:
+        return
     for leak in plan.leaks:
-        if leak.place == "the running gateway" and not running:
-            continue
-        mend = "gateway" if leak.place == "the running gateway" else "environment"
-        yield Seen(
-            f"{', '.join(leak.names)} in {leak.place}",
-            TASK.format(mend),
-            "gateway" if mend == "gateway" else "environment",
-        )
+        seen = f"{', '.join(leak.names)} in {leak.place}"
+        if leak.place != "the running gateway":
+            yield Seen(seen, TASK.format("environment"), "environment")
+        elif unset:
+            yield Seen(seen, TASK.format("gateway"), "gateway")
 
 
 def _kept(case: Case) -> Iterable[Seen]:
