@@ -44,7 +44,10 @@ def _topic(name: str, rows: tuple[Known, ...]) -> str:
 
 
 def _row(known: Known) -> str:
-    seen = "<br>".join(f"`{word}`" for word in known.words)
+    seen = "<br>".join(
+        word[1:-1] if word.startswith("(") and word.endswith(")") else f"`{word}`"
+        for word in known.words
+    )
     cells = [
         f"**{known.title}**<br>{known.chinese}<br>`{known.id}`, {known.severity}",
         seen,

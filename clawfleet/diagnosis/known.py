@@ -101,7 +101,8 @@ class Known:
     chinese: str
     """The same in Chinese, as users look for it."""
     words: tuple[str, ...]
-    """What a user sees: texts of OpenClaw, Ollama, Homebrew and macOS."""
+    """What a user sees: texts of OpenClaw, Ollama, Homebrew and macOS as they print them; in
+    parentheses what is no text of theirs."""
     means: str
     """Why it happens."""
     expected: str

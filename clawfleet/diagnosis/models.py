@@ -162,7 +162,7 @@ TROUBLES = (
         "broken",
         "A model in the store is damaged",
         "本地模型文件损坏或不完整",
-        ("Error: unable to load model", "llama runner process has terminated"),
+        ("llama runner process has terminated",),
         "Ollama lists a model whose weights are missing or too short, and a pull takes what is "
         "there for good",
         "every blob of its manifest, in its size",
@@ -201,7 +201,7 @@ TROUBLES = (
         "risk",
         "A model does not fit into the GPU's memory",
         "模型超出 GPU 可用内存",
-        ("CPU/GPU in ollama ps", "slow answers"),
+        ("(CPU/GPU in `ollama ps`, slow answers)",),
         "the GPU gets about two thirds of the memory (three quarters above 36 GB); the rest runs "
         "on the CPU",
         "a model, with its context, inside the GPU's share",
