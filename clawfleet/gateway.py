@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import plistlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from clawfleet import commit, json5
+from clawfleet import commit, json5, sessions
 from clawfleet.capabilities import Capabilities
 from clawfleet.documents import at, read
 from clawfleet.openclaw import can, clean, in_range
@@ -96,13 +95,15 @@ def step(
     *,
     run: str,
     opens: int | None = None,
+    keys: Sequence[str] = (),
 ) -> Step:
     """The script that carries a decision out and waits until the gateway is well.
 
     Its exit code is 0 only when `openclaw health` and an HTTP probe agree, the process is the
     job's own, and it stayed the same for ``gateway_settle`` seconds. Else everything that the run
     `run` changed of what the gateway starts from goes back, and the gateway is started with it.
-    `opens` is the port that it opens then, where that is not the `port` that it has now.
+    `opens` is the port that it opens then, where that is not the `port` that it has now; `keys` are
+    the sessions that it forgets once it is well.
     """
     caps = can(snapshot, settings)
     verbs = {"install": "install", "reinstall": "install --force"}
@@ -120,8 +121,8 @@ BACK={back}
 SETTLE={settings.gateway_settle}
 AFTER={":" if gone else "well"}
 probe() {{ {_probe(caps)}; }}
-reset() {{ {_reset(snapshot, settings, caps)}; }}
-forget() {{ {_forget(settings, caps)}; }}
+reset() {{ {sessions.while_stopped(snapshot, settings, caps, keys)}; }}
+forget() {{ {sessions.once_well(settings, caps, keys) or ":"}; }}
 begin() {{ PORT={opens or port}; {start}; }}
 written() {{ {written if verb else ":"}; }}
 undo() {{ (
@@ -199,29 +200,6 @@ def _probe(caps: Capabilities) -> str:
         return f"ask {url}/healthz | grep -Eq '\"ok\": *true'"
     # Any path answers 200 with the control page here, so this proves the listener only.
     return f'[ "$(ask {url}/ -o /dev/null -w "%{{http_code}}")" = 200 ]'
-
-
-def _forget(settings: Settings, caps: Capabilities) -> str:
-    """sh for sessions that lie in a database: only the running gateway can forget them."""
-    if not settings.reset_sessions or caps.session_store != "sqlite":
-        return ":"
-    parameters = json.dumps({"key": f"agent:{settings.agent}:main"})
-    return (
-        f"out=$(openclaw gateway call sessions.reset --params {quote(parameters)} --json "
-        '</dev/null 2>&1) || { why="the sessions were not reset: $out"; false; }'
-    )
-
-
-def _reset(snapshot: Snapshot, settings: Settings, caps: Capabilities) -> str:
-    """sh for sessions that lie in a file, while the gateway is stopped; the backup has the old."""
-    if not settings.reset_sessions or caps.session_store == "sqlite":
-        return ":"
-    path = f"{snapshot.home}/.openclaw/agents/{settings.agent}/sessions/sessions.json"
-    file, new = quote(path), quote(f"{path}.new")
-    return (
-        f"[ ! -f {file} ] || {{ this {file} {quote(commit.backup_name(path))} "
-        f"&& printf '{{}}' > {new} && mv -f {new} {file}; }}"
-    )
 
 
 def is_gateway(command: str) -> bool:

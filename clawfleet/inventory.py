@@ -111,8 +111,10 @@ def _check(
         if file.exists():
             values = {k: v for k, v in runpy.run_path(str(file)).items() if not k.startswith("_")}
             settings.check_keys(values, where=f"group_data/{file.name}")
+            settings.check_lasting(values, where=f"group_data/{file.name}")
             merged |= values
             origins |= dict.fromkeys(values, f"group_data/{file.name}")
+    settings.check_lasting(data, where=f"{hosts_file}, host {name}")
     command_line = dict(_command_line())
     settings.check_keys(command_line, where="--data")
     merged |= {**data, **command_line}

@@ -58,7 +58,7 @@ def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -
         return Snapshot(kernel=kernel)
 
     files, folders = unpack(one("files.tar"))
-    processes = {p.pid: p for p in map(_process, every("process"))}
+    processes = {p.pid: p for p in map(process, every("process"))}
 
     def file(name: str) -> File:
         path = one(f"file.{name}") or ""
@@ -305,7 +305,7 @@ def seconds(etime: str) -> int:
     return total + (int(days) * 86400 if dash else 0)
 
 
-def _process(line: str) -> Process:
+def process(line: str) -> Process:
     try:
         pid, ppid, etime, command = line.split(None, 3)
         return Process(int(pid), int(ppid), seconds(etime), command.rstrip())

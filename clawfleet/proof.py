@@ -143,7 +143,8 @@ def document(
     """The report as JSON: ``{"schema", "run", "when", "clawfleet", "pyinfra", "macs": {name:
     {"about", "ok", "checks", "latency", "context"} or {"trouble", "output"}}}``; `context`: a
     ``context_proof.Proof`` for each model; `output`: the last lines of the step that failed, with
-    the gateway's log."""
+    the gateway's log. After a diagnosis: {"findings", "mended", "well"}.
+    """
     return {"schema": SCHEMA, "run": run, "when": when, **versions, "macs": dict(macs)}
 
 
@@ -156,10 +157,16 @@ def as_data(checks: Sequence[Check], latencies: Sequence[Latency]) -> dict[str, 
 
 
 def rows(macs: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str, str, str]]:
-    """(Mac, "ok" or "failed", layer, detail) for every check, and for every Mac that stopped."""
+    """(Mac, state, layer, detail) for every check, for every trouble that a diagnosis found, and
+    for every Mac that stopped. The state is "ok", "failed", or the trouble's severity."""
     for name, mac in macs.items():
         if trouble := mac.get("trouble"):
             yield name, "failed", "stopped", f"{trouble['found']}\nto fix: {trouble['fix']}"
+        for finding in mac.get("findings", []):
+            detail = f"{finding['title']}: {finding['seen']}\nto fix: {finding['fix']}"
+            yield name, finding["severity"], finding["id"], detail
+        if mac.get("well"):
+            yield name, "ok", "well", mac["well"]
         for check in mac.get("checks", []):
             fix = f"\nto fix: {check['fix']}" if check["fix"] and not check["ok"] else ""
             yield name, "ok" if check["ok"] else "failed", check["layer"], check["detail"] + fix

@@ -68,7 +68,7 @@ def _finish(state: State) -> None:
     if results:
         for line in table(results, width=_width()):
             print(line, file=sys.stderr)
-        if _executed(state):
+        if _executed(state) or any("findings" in result for result in results.values()):
             _write(state, results)
     if interrupted:
         # pyinfra ends with 0 after Ctrl-C.
@@ -152,12 +152,15 @@ def table(results: dict[str, dict[str, Any]], *, width: int) -> list[str]:
     for mac, state, layer, detail in proof.rows(results):
         if before is not None and mac != before:
             shown.add_section()
-        mark = Text(state, "green" if state == "ok" else "red")
+        mark = Text(state, _COLOURS.get(state, "red"))
         # As Text: rich would read [brackets] and :words: in a string as markup.
         shown.add_row(Text(mac if mac != before else ""), mark, Text(layer), Text(detail))
         before = mac
     console.print(shown)
     return console.export_text(styles=sys.stderr.isatty()).splitlines()
+
+
+_COLOURS = {"ok": "green", "risk": "yellow", "note": "cyan"}
 
 
 def _width() -> int:

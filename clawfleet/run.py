@@ -27,6 +27,7 @@ from clawfleet.plan import Trouble
 from clawfleet.settings import Settings
 from clawfleet.snapshot import Snapshot
 from clawfleet.store import Build
+from clawfleet.symptoms import Symptoms
 
 FRESH = 60
 """Seconds for which a snapshot of the preparing stage serves the executing one too, where nobody
@@ -67,6 +68,10 @@ class MacRun:
     """Further files to be read, by their paths."""
     published: dict[str, Build] = field(default_factory=dict)
     """What registries were found to publish, by address."""
+    mends: frozenset[str] = frozenset()
+    """What a diagnosis has found that `fix` mends."""
+    symptoms: Symptoms = field(default_factory=Symptoms)
+    """What only a diagnosis looks at, as it was last seen."""
     _snapshot: Snapshot | None = None
     _stage: StateStage | None = None
     _at: float = 0.0
@@ -94,6 +99,12 @@ class MacRun:
             self._snapshot = self._read()
             self._at = time.monotonic()
         return self._snapshot
+
+    def look(self) -> Snapshot:
+        """The Mac as it is, for somebody who only looks: a run that was cut off is not gone on
+        from, and a damaged note of one is no trouble."""
+        self.enter_stage()
+        return self._snapshot or self._read_all()
 
     def enter_stage(self) -> None:
         """Forget what belongs to the preparing stage when the executing one begins."""

@@ -100,9 +100,10 @@ class Settings(BaseModel):
     gateway_settle: Annotated[int, Field(ge=0, le=120)] = 6
     request_timeout: Annotated[int, Field(ge=10, le=3600)] = 300
     proxies: Literal["unset", "keep"] = "unset"
-    reset_sessions: bool = False
+    reset_sessions: bool | Literal["when-needed"] = False
     config_conflict: Literal["ask-in-diff", "ours", "theirs"] = "ours"
 
+    fix: bool = False
     run: Annotated[str, Field(pattern=r"^\d{8}-\d{6}-[0-9a-f]{4}$")] | None = None
     remove_models: bool = False
     remove_ollama: bool = False
@@ -249,6 +250,12 @@ class Settings(BaseModel):
 
 FIELDS = tuple(Settings.model_fields)
 
+ONE_TIME = {
+    "reset_sessions": ", or here reset_sessions: when-needed, which forgets only what can't fit",
+    "fix": "",
+}
+"""Wishes that are carried out once -> what may stand in a file instead."""
+
 # What pyinfra itself and its SSH connector read from a host's data.
 _PYINFRA = re.compile(r"^(ssh_|_|fake_|docker_|local_)")
 
@@ -286,6 +293,16 @@ def check_keys(data: Mapping[str, Any], *, where: str) -> None:
             hint = f" Did you mean {near[0]}?" if near else ""
             raise SettingsError(
                 f"{where}: {key} is not a setting.{hint} Valid are: {', '.join(FIELDS)}."
+            )
+
+
+def check_lasting(data: Mapping[str, Any], *, where: str) -> None:
+    """SettingsError for a wish that is meant for one run in data that serves every run."""
+    for key, instead in ONE_TIME.items():
+        if data.get(key) is True:
+            raise SettingsError(
+                f"{where}: {key}: true would do it again at every run. Expected it for one run: "
+                f"--data {key}=true{instead}"
             )
 
 

@@ -149,7 +149,9 @@ request_timeout = 300
 # them (requests to Ollama then go through the proxy and fail).
 proxies = "unset"
 
-# Forget the agent's sessions (with a backup) at this run: --data reset_sessions=true
+# Forget the agent's conversations, with a backup. True forgets all of them, once: only after
+# --data, as here it would do so at every run. "when-needed" forgets those whose last prompt is as
+# large as the window of their model, which would end as "Context overflow". False only tells.
 reset_sessions = False
 
 # --- What was changed by hand since, and the way back -------------------------------------------
@@ -159,6 +161,9 @@ reset_sessions = False
 # the diff decide: Enter writes it again, Ctrl-C does nothing (with -y, when nobody is asked, that
 # Mac stops).
 config_conflict = "ours"
+
+# For tasks/diagnose.py: mend what is safe to mend. Only after --data.
+fix = False
 
 # For tasks/rollback.py: back to how it was before that run. None: before the newest one.
 run = None

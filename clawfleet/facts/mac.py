@@ -12,18 +12,25 @@ from typing import TypeVar
 
 from pyinfra.api import Host, StringCommand
 
-from clawfleet import backups
+from clawfleet import backups, openclaw, symptoms
 from clawfleet.backups import Backups
 from clawfleet.names import manifest_path
 from clawfleet.plan import Trouble, quote
 from clawfleet.probe import ProbeError, parse
+from clawfleet.sessions import Session
 from clawfleet.settings import Settings
 from clawfleet.snapshot import Snapshot
+from clawfleet.symptoms import Symptoms, Verdict
 
 Answer = TypeVar("Answer")
 
 _SCRIPT = Path(__file__).with_name("mac.sh").read_text(encoding="utf-8")
+_READING, _SESSIONS, _SYMPTOMS = (
+    Path(__file__).with_name(name).read_text(encoding="utf-8")
+    for name in ("reading.sh", "sessions.sh", "diagnose.sh")
+)
 _BACKUPS = Path(__file__).with_name("backups.sh").read_text(encoding="utf-8")
+_END = "kv clawfleet.end 1\n"
 TIMEOUT = 90
 """Seconds for the whole reading; each part that could hang has a shorter bound of its own."""
 
@@ -49,6 +56,51 @@ def read(host: Host, settings: Settings, gateway_port: int, also: Sequence[str] 
 def read_backups(host: Host, run: str | None) -> Backups:
     """The backups of the newest run, or of all runs back to `run`. Trouble as for `read`."""
     return ask(host, {"WANT": run or ""}, _BACKUPS, backups.parse)
+
+
+def read_symptoms(
+    host: Host, snapshot: Snapshot, settings: Settings, texts: Sequence[str]
+) -> Symptoms:
+    """What a diagnosis looks at beside the snapshot; `texts` are looked for in logs.
+
+    Trouble as for `read`.
+    """
+    variables = {
+        "OLLAMA_PORT": str(settings.ollama_port),
+        "BREW": snapshot.brew or "",
+        "CLIENT": f"{snapshot.brew}/bin/ollama"
+        if snapshot.brew and snapshot.ollama_server and snapshot.ollama_link
+        else "",
+        **_store(snapshot, settings),
+        "KNOWN": "\n".join(texts),
+    }
+    script = f"{_READING}{_SYMPTOMS}{_SESSIONS}{_END}"
+    return ask(host, variables, script, symptoms.parse)
+
+
+def read_verdict(host: Host, snapshot: Snapshot, settings: Settings) -> Verdict:
+    """What the installed OpenClaw says of its config. Trouble as for `read`.
+
+    On its own, as OpenClaw may wait for a network that is not there.
+    """
+    check = openclaw.validation(snapshot, settings) if snapshot.config.exists else None
+    if check is None:
+        return Verdict(None)
+    valid = f"valid() {{\n{check}\n}}\n"
+    script = f"{_READING}{valid}what config valid\n{_END}"
+    return ask(host, {"CANDIDATE": snapshot.config.path}, script, symptoms.parse_verdict)
+
+
+def read_sessions(host: Host, snapshot: Snapshot, settings: Settings) -> tuple[Session, ...]:
+    """The agent's conversations. Trouble when they can't be read."""
+    script = f"{_READING}{_SESSIONS}{_END}"
+    return ask(host, _store(snapshot, settings), script, symptoms.parse_sessions)
+
+
+def _store(snapshot: Snapshot, settings: Settings) -> dict[str, str]:
+    there = snapshot.openclaw is not None
+    store = openclaw.can(snapshot, settings).session_store if there else ""
+    return {"AGENT": settings.agent, "STORE": store}
 
 
 def ask(

@@ -29,7 +29,17 @@ Commands = Generator[Any, None, None]
 
 def mac_operation(function: Callable[P, Commands]) -> PyinfraOperation[P]:
     """A pyinfra operation from a generator that may raise Trouble, or anything else."""
+    return _guarded(function, _resume)
 
+
+def reading_operation(function: Callable[P, Commands]) -> PyinfraOperation[P]:
+    """The same for one that only reads: it does not end the moves of a run that was cut off."""
+    return _guarded(function, lambda _: None)
+
+
+def _guarded(
+    function: Callable[P, Commands], begin: Callable[[run.MacRun], None]
+) -> PyinfraOperation[P]:
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> Commands:
         mac = run.current()
@@ -38,7 +48,7 @@ def mac_operation(function: Callable[P, Commands]) -> PyinfraOperation[P]:
             host.noop("this Mac was stopped before this step")
             return
         try:
-            _resume(mac)
+            begin(mac)
             for command in function(*args, **kwargs):
                 if mac.executing:
                     mac.changed()

@@ -26,6 +26,7 @@ from clawfleet.operations.mac import (
     write,
 )
 from clawfleet.operations.pull import pull
+from clawfleet.operations.sessions import to_forget
 from clawfleet.plan import Step, quote
 from clawfleet.run import current
 
@@ -205,12 +206,18 @@ def gateway() -> Commands:
     """The gateway runs under launchd with what its files say now; restarted only for a reason."""
     mac = current()
     decision = gateway_plan.decide(mac.snapshot, mac.settings, mac.port, mac.evidence)
-    if decision.action == "none" and not mac.settings.reset_sessions:
+    forget = to_forget(mac, restarts=decision.action != "none")
+    for note in forget.notes:
+        mac.say(note, "yellow")
+    if decision.action == "none" and not forget.reasons:
         host.noop("; ".join(decision.reasons))
         return
-    if decision.action == "none":
-        decision = gateway_plan.Decision("restart", ("its sessions shall be forgotten",))
-    step = gateway_plan.step(mac.snapshot, mac.settings, mac.port, decision, run=mac.transaction)
+    action = "restart" if decision.action == "none" else decision.action
+    reasons = () if decision.action == "none" else decision.reasons
+    decision = gateway_plan.Decision(action, (*reasons, *forget.reasons))
+    step = gateway_plan.step(
+        mac.snapshot, mac.settings, mac.port, decision, run=mac.transaction, keys=forget.keys
+    )
     announce(mac, [step], ())
     before = mac.snapshot
     # From here on the script itself looks after the gateway, also when it fails.

@@ -148,6 +148,18 @@ def own_files(found: dict[str, str]) -> dict[str, str]:
     }
 
 
+def awake(mac: Mac) -> None:
+    """A Mac as it should stand on a shelf: no sleep, on after a power cut, logged in by itself."""
+    window = "/Library/Preferences/com.apple.loginwindow"
+    mac.exec(
+        "sudo pmset -a sleep 0 disksleep 0 womp 1 autorestart 1 && "
+        f"sudo mkdir -p {mac.spec.path('/Library/Preferences')} && "
+        f"sudo defaults write {window} autoLoginUser {mac.spec.user} && "
+        f"sudo chmod 644 {mac.spec.path(window)}.plist",
+        check=True,
+    )
+
+
 def report(reports: Path) -> dict[str, Any]:
     """The newest JSON report."""
     newest = max(reports.glob("*.json"))

@@ -11,9 +11,9 @@ import pytest
 
 from clawfleet import json5
 from tests.e2e.conftest import need_openclaw, stories
-from tests.e2e.deploys import Done, home, own_files, owned, pyinfra, report, tree
+from tests.e2e.deploys import Done, awake, home, own_files, owned, pyinfra, report, tree
 from tests.lab import levels, plan
-from tests.lab.lab import Lab
+from tests.lab.lab import Lab, Mac
 from tests.lab.profiles import TOKEN, apply, rich_config
 
 pytestmark = [pytest.mark.lab, pytest.mark.openclaw]
@@ -172,6 +172,62 @@ def test_report_names_the_run(story: Story) -> None:
     assert newest["pyinfra"].startswith("3.")
     about = newest["macs"]["mac1"]["about"]
     assert (about["openclaw"], about["chip"]) == (story.version, "Apple M2 Pro")
+
+
+def test_a_deployed_mac_has_none_of_the_known_troubles(story: Story) -> None:
+    """With OpenClaw's own word on its config; and whoever only looks leaves nothing behind."""
+    for mac in story.lab.macs.values():
+        awake(mac)
+    before = {name: owned(tree(mac)) for name, mac in story.lab.macs.items()}
+    pin = ("--data", f"openclaw_version={story.version}")
+    done = pyinfra(story.lab, "-y", "--json", *pin, task="tasks/diagnose.py", reports=story.reports)
+    assert done.code == 0, done.log
+    assert done.changed() == []
+    for name, found in report(story.reports)["macs"].items():
+        assert found["findings"] == [], name
+        assert "its config is valid" in found["well"]
+    assert {name: owned(tree(mac)) for name, mac in story.lab.macs.items()} == before
+
+
+def prompt(mac: Mac) -> int:
+    """Tokens of the last request of the agent's main conversation, as Ollama counted them."""
+    folder = "~/.openclaw/agents/main"
+    store = mac.exec(f"cat {folder}/sessions/sessions.json").stdout
+    if not store:
+        query = "select entry_json from session_nodes where session_key = 'agent:main:main'"
+        file = f"{folder}/agent/openclaw-agent.sqlite"
+        entry = json.loads(mac.exec(f'sqlite3 -readonly {file} "{query}"', check=True).stdout)
+    else:
+        entry = json.loads(store)["agent:main:main"]
+    tokens: int = entry["totalTokens"]
+    return tokens
+
+
+def test_a_conversation_is_forgotten_when_that_is_asked(story: Story) -> None:
+    mac = story.lab.macs["mac1"]
+    spec, node = mac.spec, {"2026.2.17": "node@22", "2026.9.6": "node@24"}[story.version]
+    path = f"{spec.homebrew_prefix}/opt/{node}/bin:{spec.homebrew_prefix}/bin"
+
+    def say(text: str) -> int:
+        command = f"openclaw agent --agent main --message '{text}' --json"
+        done = mac.exec(f'PATH="{path}:$PATH"; {command}')
+        assert done.returncode == 0, (done.stdout, done.stderr)
+        return prompt(mac)
+
+    first = say("all work and no play " * 500)
+    grown = say("hello")
+    assert grown > first
+    wish = ("--data", f"openclaw_version={story.version}", "--data", "reset_sessions=true")
+    done = pyinfra(
+        story.lab, "-y", *wish, "--limit", "mac1", task="tasks/gateway.py", reports=story.reports
+    )
+    assert done.code == 0, done.log
+    kept = mac.exec("ls ~/.clawfleet/backups/*/gateway").stdout.decode()
+    names = {"2026.2.17": "main-sessions-sessions.json", "2026.9.6": "main-agent-openclaw-agent"}
+    assert names[story.version] in kept
+    # The next request has none of it any more.
+    assert say("hello") < first - 1000
+    assert grown - first < 1000
 
 
 def test_remove_gives_everybody_their_own_back(story: Story) -> None:

@@ -196,3 +196,23 @@ def test_good_settings_of_the_command_line_pass(folder: Path, argument: str) -> 
     context.params = {"data": (argument,)}
     with context:
         assert list(inventory.load(folder)) == ["macs"]
+
+
+@pytest.mark.parametrize("wish", ["reset_sessions", "fix"])
+def test_what_is_meant_for_one_run_is_refused_in_a_file(
+    folder: Path, wish: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "hosts.yml").write_text(f"all:\n  hosts:\n    mini-1:\n      {wish}: true\n")
+    said = load(folder, capsys)
+    assert f"hosts.yml, host mini-1: {wish}: true would do it again at every run" in said
+    assert f"--data {wish}=true" in said
+    (folder / "hosts.yml").write_text("shelf: {hosts: {mini-1: {}}}")
+    (folder / "group_data").mkdir(exist_ok=True)
+    (folder / "group_data" / "shelf.py").write_text(f"{wish} = True\n")
+    assert f"group_data/shelf.py: {wish}: true would" in load(folder, capsys)
+
+
+def test_sessions_that_can_not_fit_may_be_forgotten_at_every_run(folder: Path) -> None:
+    text = "all:\n  hosts:\n    mini-1:\n      reset_sessions: when-needed\n"
+    (folder / "hosts.yml").write_text(text)
+    assert list(inventory.load(folder)) == ["macs"]

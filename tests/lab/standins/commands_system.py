@@ -29,9 +29,9 @@ _LINUX: dict[str, str] = {
     "/usr/bin/pmset": "power",
     "/usr/sbin/system_profiler": "profiler",
     "/usr/bin/dscl": "directory",
+    "/usr/bin/sqlite3": "sqlite_shell",
     "/usr/bin/sudo": "sudo",
     "/usr/bin/open": "open_app",
-    "/usr/bin/sqlite3": "sqlite_shell",
 }
 _LINUX_PORTS: dict[str, str] = {
     "/usr/bin/id": "sh/id",

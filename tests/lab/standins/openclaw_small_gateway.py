@@ -64,6 +64,11 @@ class Sessions:
     def _sql(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.database)
         connection.execute("CREATE TABLE IF NOT EXISTS turns (session TEXT, message TEXT)")
+        # The columns of 2026.9.6 that hold what others may read.
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS session_nodes (session_key TEXT NOT NULL PRIMARY KEY, "
+            "current_session_id TEXT NOT NULL, entry_json TEXT NOT NULL)"
+        )
         return connection
 
     def _index(self) -> dict[str, dict[str, Any]]:
@@ -85,15 +90,23 @@ class Sessions:
         lines = (self.file.parent / f"{session}.jsonl").read_text().splitlines()
         return session, [json.loads(line) for line in lines]
 
-    def add(self, key: str, session: str, messages: list[dict[str, str]]) -> None:
-        """Append messages to a session."""
+    def add(
+        self, key: str, session: str, messages: list[dict[str, str]], tokens: tuple[int, int]
+    ) -> None:
+        """Append messages to a session; `tokens` were read and written for them."""
+        entry: dict[str, Any] = {"sessionId": session, "updatedAt": int(time.time() * 1000)}
+        if tokens[0]:
+            entry |= {"inputTokens": tokens[0], "outputTokens": tokens[1]}
+            entry |= {"totalTokens": tokens[0], "totalTokensFresh": True}
         if self.new:
             with self._sql() as sql:
                 rows = [(key, json.dumps(message)) for message in messages]
                 sql.executemany("INSERT INTO turns VALUES (?, ?)", rows)
+                node = (key, session, json.dumps(entry))
+                sql.execute("INSERT OR REPLACE INTO session_nodes VALUES (?, ?, ?)", node)
             return
         index = self._index()
-        index[key] = {"sessionId": session, "updatedAt": int(time.time() * 1000)}
+        index[key] = entry
         self.file.write_text(json.dumps(index, indent=2) + "\n")
         self.file.chmod(0o600)
         with open(self.file.parent / f"{session}.jsonl", "a", encoding="utf-8") as file:
@@ -104,6 +117,7 @@ class Sessions:
         if self.new:
             with self._sql() as sql:
                 sql.execute("DELETE FROM turns WHERE session = ?", (key,))
+                sql.execute("DELETE FROM session_nodes WHERE session_key = ?", (key,))
             return
         index = self._index()
         index.pop(key, None)
@@ -120,7 +134,7 @@ def turn(home: Path, version: str, message: str, key: str, *, embedded: bool) ->
     kept = [said]
     if answer.failure is None:
         kept.append({"role": "assistant", "content": answer.text})
-    sessions.add(key, session, kept)
+    sessions.add(key, session, kept, answer.tokens)
     return turns.report(answer, version, session, embedded=embedded)
 
 

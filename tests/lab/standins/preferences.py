@@ -21,7 +21,9 @@ def file_of(domain: str) -> str:
     """The file of a domain: an absolute path, or a name among the user's preferences."""
     spec = mac()
     if domain.startswith("/"):
-        return domain if domain.endswith(".plist") else domain + ".plist"
+        # Where a Mac is a folder, its /Library lies in it.
+        inside = spec.root if domain.startswith("/Library/") else ""
+        return inside + (domain if domain.endswith(".plist") else domain + ".plist")
     name = ".GlobalPreferences" if domain in ("-g", "NSGlobalDomain", "-globalDomain") else domain
     return f"{spec.home}/Library/Preferences/{name}.plist"
 

@@ -54,12 +54,13 @@ def main(argv: list[str]) -> int:
     if len(plain) != 2:
         complain("sqlite3: only DATABASE SQL is known here")
         return 1
-    mode = "?mode=ro" if "readonly" in flags else ""
-    escaped = plain[0].replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    address = plain[0]
+    if not address.startswith("file:"):  # the real one takes both, too
+        mode = "?mode=ro" if "readonly" in flags else ""
+        escaped = address.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+        address = f"file:{escaped}{mode}"
     try:
-        found = sqlite3.connect(
-            f"file:{escaped}{mode}", uri=True, isolation_level=None, timeout=patience
-        )
+        found = sqlite3.connect(address, uri=True, isolation_level=None, timeout=patience)
         sys.stdout.write(shown(found.execute(plain[1]), lines="line" in flags))
         found.close()
     except sqlite3.Error as error:
