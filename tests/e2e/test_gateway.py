@@ -54,16 +54,20 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 
 @pytest.fixture(autouse=True)
-def _ends_well(lab: Lab, reports: Path) -> Iterator[None]:
-    """After each test another run repairs what is left, and one after that changes nothing."""
+def _stays_well(lab: Lab, reports: Path) -> Iterator[None]:
+    """After each test the gateways are well, and another run changes nothing."""
     yield
+    again = gateways.task(lab, reports, *BASE)
+    assert (again.code, again.changed()) == (0, []), again.log
+    assert all(well(mac) for mac in lab.macs.values())
+
+
+def repair(lab: Lab, reports: Path) -> None:
+    """What a test has left bad is repaired by one run, once nothing is in its way."""
     for mac in lab.macs.values():
         mac.set_faults({"npm.openclaw": "small"})
     done = gateways.task(lab, reports, *BASE)
     assert done.code == 0, done.log
-    assert all(well(mac) for mac in lab.macs.values())
-    again = gateways.task(lab, reports, *BASE)
-    assert (again.code, again.changed()) == (0, []), again.log
 
 
 def found(reports: Path, mac: str) -> str:
@@ -161,6 +165,7 @@ def test_what_stands_in_its_way_is_told(lab: Lab, reports: Path) -> None:
         until(lambda: two.exec(f"launchctl print system/{LABEL}").returncode != 0, "it is gone")
         three.exec("launchctl __lab login", check=True)
         until(lambda: well(three), "the login has started it")
+    repair(lab, reports)
 
 
 SEQUENCES = [
@@ -196,6 +201,7 @@ def test_refusals_that_last(lab: Lab, reports: Path) -> None:
         assert f"launchctl bootstrap answered {code}" in trouble["found"]
         helps = f"launchctl error {code}" if code == "150" else "log in at the Mac's screen"
         assert helps in trouble["fix"], trouble
+    repair(lab, reports)
 
 
 def test_one_that_dies_for_ever_is_given_up_early(lab: Lab, reports: Path) -> None:
@@ -231,6 +237,7 @@ def test_one_that_dies_for_ever_is_given_up_early(lab: Lab, reports: Path) -> No
     finally:
         for mac, plist in saved.items():
             mac.write(f"{mac.spec.home}/{gateways.AGENT}", plist, 0o644)
+    repair(lab, reports)
 
 
 def test_what_launchd_has_not_read(lab: Lab, reports: Path) -> None:
