@@ -303,6 +303,8 @@ esac
 rm -f "$HOME/.clawfleet/unfinished"
 [ -f "$P" ] || {{ say "there was no gateway before"; exit 1; }}
 loaded || again || {{ say "$why"; exit 1; }}
+# Nobody waits here until it answers, so how long it did not is not known.
+rm -f "$DOWN"
 """
 
 

@@ -55,7 +55,8 @@ case $r in
   fi;;
 3) finished
   # It may only be slow: launchd goes on trying, as it did before this run.
-  [ ! -f "$P" ] || loaded || again;;
+  [ ! -f "$P" ] || loaded || again
+  rm -f "$DOWN";;
 *) say "not everything from before this run could be put back; it is in $B";;
 esac
 [ -z "$first_fix" ] || echo "clawfleet:fix $first_fix"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 from clawfleet import gateway
 from clawfleet.gateway import Decision
+from clawfleet.started import note
 from tests.unit.factory import NEW, OLD, file, healthy, settings
 from tests.unit.shells import SHELLS, run
 
@@ -381,3 +383,53 @@ def test_the_port_may_be_another_one_with_the_files_that_came_back(home: Path) -
     run(DASH, step.script, home, commands=seen, check=True)
     asked = (home / "asked").read_text()
     assert asked.index("18789") < asked.index("18790") == asked.rindex("18790")
+
+
+@pytest.mark.parametrize(("parent", "ends"), [("1", True), ("4242", False)])
+def test_only_a_detached_copy_is_ended_while_it_comes_up(
+    home: Path, process: subprocess.Popen[bytes], parent: str, ends: bool
+) -> None:
+    """It was not listening yet when everything was stopped."""
+    late = {
+        "lsof": f'[ -e "$HOME/loaded" ] || exit 1; cat "$HOME/pid"\n'
+        f"kill -0 {process.pid} 2>/dev/null && echo {process.pid}; true",
+        "ps": f"case $* in *command*) echo openclaw-gateway;; *) echo {parent};; esac",
+    }
+    run(DASH, script(home, "restart"), home, commands=COMMANDS | late, check=True)
+    if ends:
+        assert process.wait(30) == -signal.SIGTERM
+    else:
+        assert process.poll() is None
+
+
+def test_how_long_nobody_answered_is_told_and_what_was_read_is_noted(home: Path) -> None:
+    (home / ".openclaw" / ".env").write_text("A=1\n")
+    began = run(DASH, script(home, "restart"), home, commands=COMMANDS, check=True)
+    down = [line for line in began.stdout.splitlines() if line.startswith("clawfleet:down ")]
+    assert len(down) == 1
+    assert 0 < int(down[0].split()[1]) < 300_000
+    folder = home / ".clawfleet"
+    assert not (folder / "stopped-at").exists()
+    assert (folder / "started.json").read_text() == "GOOD"
+    known = note(file(str(folder / "started"), (folder / "started").read_bytes()))
+    assert known
+    assert known.pid == 9000001
+    assert known.hashes == {
+        f"{home}/.openclaw/.env": hashlib.sha256(b"A=1\n").hexdigest(),
+        f"{home}/.openclaw/service-env/ai.openclaw.gateway.env": "absent",
+    }
+    for path in folder.glob("started*"):
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_one_that_is_only_starting_is_waited_for(home: Path) -> None:
+    done = run(DASH, script(home, "wait"), home, commands=COMMANDS, check=True)
+    assert "pid 9000000 is well" in done.stdout
+    assert calls(home, "boot") == []
+
+
+def test_one_that_does_not_come_up_by_itself_is_restarted(home: Path) -> None:
+    (home / "listens").unlink()
+    done = run(DASH, script(home, "wait"), home, commands=COMMANDS, check=True)
+    assert "pid 9000001 is well" in done.stdout
+    assert [call.split()[0] for call in calls(home, "boot")] == ["bootout", "bootstrap"]
