@@ -120,6 +120,10 @@ class Capabilities:
     stop_needs_force: bool = False
     """``gateway stop`` without a terminal wants ``--force`` (some versions before do not know
     that option, so it is given only where this is True)."""
+    hot_paths: tuple[tuple[str, ...], ...] = ()
+    """Below these keys of openclaw.json the running gateway was seen to apply a change itself, with
+    the same process: its log says so, and the next turn had the new values. Empty: not measured,
+    or not so."""
     assumed: bool = False
     """The version lies outside what was measured; the nearest measured one stands for it."""
     warning: str = ""
@@ -135,6 +139,12 @@ class Change(NamedTuple):
     reason: str
 
 
+HOT = (
+    ("models", "providers"),
+    ("agents", "defaults", "model"),
+    ("agents", "defaults", "models"),
+    ("agents", "defaults", "timeoutSeconds"),
+)
 NODE_24 = "no longer run on Node 22"
 CHANGES: tuple[Change, ...] = (
     Change("2026.2.17", "native_api", True, "speak Ollama's native API"),
@@ -144,6 +154,8 @@ CHANGES: tuple[Change, ...] = (
         True,
         "send a model's contextWindow to Ollama as num_ctx",
     ),
+    Change("2026.2.17", "hot_paths", HOT, "apply models and the choice of them while they run"),
+    Change("2026.2.26", "hot_paths", (), "were not measured while their config changes"),
     Change("2026.2.26", "strict_json", True, "have config set --strict-json"),
     Change("2026.2.26", "secret_references", True, "take references in the place of keys"),
     Change("2026.3.13", "node", ">=22.16.0", "want Node 22.16"),
@@ -179,6 +191,7 @@ CHANGES: tuple[Change, ...] = (
     Change("2026.8.1", "stop_needs_force", True, "ask before they stop the service"),
     Change("2026.9.3", "node", ">=24.16.0 <25 || >=26.1.0", NODE_24),
     Change("2026.9.3", "node_formula", "node@24", NODE_24),
+    Change("2026.9.6", "hot_paths", HOT, "apply models and the choice of them while they run"),
 )
 """Every difference, oldest first; a later row of the same field replaces the earlier.
 

@@ -23,7 +23,7 @@ RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 """The name of a run, and of its backup."""
 
 STOPPED = "clawfleet:gateway-stopped"
-"""What the script prints once it has stopped the gateway."""
+"""What the script prints once it has opened the transaction, and stopped the gateway for it."""
 CHANGED_MEANWHILE = 75
 REFUSED_BY_OPENCLAW = 65
 NOTHING_TO_RESTORE = 3
@@ -45,6 +45,7 @@ def script(
     port: int | None = None,
     also: Sequence[str] = (),
     part: Part | None = None,
+    running: bool = False,
 ) -> str:
     """sh that makes all `changes` or none, with the state before kept in this run's backup.
 
@@ -53,7 +54,8 @@ def script(
     same script, so that a run that dies in between is finished by the next. With `port` the
     gateway there is stopped first, once all else has succeeded: it answers a change of its files
     with a restart of its own. Of the files in `also` a copy is kept. `part` is where the state
-    before is kept, where it is not told by `port`. Exit codes:
+    before is kept, where it is not told by `port`. With `running` the gateway goes on: it applies
+    just this change by itself, and its process and the length of its logs are noted. Exit codes:
     CHANGED_MEANWHILE, REFUSED_BY_OPENCLAW, 1 for anything else; nothing was moved then.
     """
     temporaries = [f"t{index}" for index in range(len(changes))]
@@ -74,7 +76,9 @@ def script(
     ]
     parts += [f"also {quote(path)} {quote(backup_name(path))}\n" for path in also]
     if port:
-        parts.append(f'unfinished\nstop || {{ say "$why"; exit 1; }}\necho {STOPPED}\n')
+        parts.append("unfinished\n")
+        parts.append(load("mark.sh") if running else 'stop || { say "$why"; exit 1; }\n')
+        parts.append(f"echo {STOPPED}\n")
     parts += [f"compare {_expected(change)}\n" for change in changes]
     for index, change in enumerate(changes):
         name = backup_name(change.path)

@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-import plistlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from clawfleet import commit, json5, sessions
+from clawfleet import commit, sessions
 from clawfleet.capabilities import Capabilities
-from clawfleet.documents import at, read
-from clawfleet.openclaw import can, clean, in_range
+from clawfleet.gateway_states import Facts, JobState, PortState, State, state_of
+from clawfleet.launch_agent import drift
+from clawfleet.openclaw import can, clean
 from clawfleet.plan import Step, Trouble, quote
 from clawfleet.proof import answer
 from clawfleet.scripts import load
 from clawfleet.settings import Settings
-from clawfleet.snapshot import GATEWAY_LABEL, Snapshot
+from clawfleet.snapshot import GATEWAY_LABEL, Process, Snapshot
+from clawfleet.started import outdated, serving, was_well
 
-DEFAULT_PORT: int = Settings.model_fields["gateway_port"].default
-"""OpenClaw's own, too."""
 LEAST_BACK: int = Settings.model_fields["gateway_start_timeout"].default
 """Seconds that a gateway has at least when the files from before return: a short
 ``gateway_start_timeout`` says how soon to give up on what is new, not on what ran before."""
 
 
+CRASHES = 3
+"""Runs of a job, the last of which ended badly, from which on it is a crash loop: launchd waits ten
+seconds between two starts, so that is half a minute without a gateway."""
+
+
 @dataclass(frozen=True)
 class Decision:
-    action: Literal["none", "install", "reinstall", "restart", "remove"]
+    action: Literal["none", "wait", "install", "reinstall", "restart", "remove"]
     reasons: tuple[str, ...]
     """Why; for "none", what shows that it is well."""
+    state: str = ""
+    """Its name in :data:`clawfleet.gateway_states.STATES`."""
 
 
 def decide(snapshot: Snapshot, settings: Settings, port: int, pending: Sequence[str]) -> Decision:
@@ -38,53 +44,174 @@ def decide(snapshot: Snapshot, settings: Settings, port: int, pending: Sequence[
     Trouble when no service could run here: nobody is logged in at the screen, a system daemon of
     the same label, or a foreign process on the port.
     """
-    if not snapshot.gui:
-        raise Trouble(
-            f"nobody is logged in at the screen ({snapshot.gui_error or 'no domain gui'})",
-            expected=f"a GUI session of {snapshot.user}: OpenClaw's LaunchAgent runs only in one",
-            fix="log in at the screen once, or turn on automatic login (System Settings > Users & "
-            "Groups), then run again",
-        )
-    if snapshot.gateway_system:
-        raise Trouble(
-            f"a system daemon is called {GATEWAY_LABEL} as well; the two restart each other",
-            expected="the user's LaunchAgent alone",
-            fix=f"on the Mac: sudo launchctl bootout system/{GATEWAY_LABEL} and move its plist out "
-            "of /Library/LaunchDaemons",
-        )
-    if stranger := _stranger(snapshot):
-        raise stranger
-    job = snapshot.gateway
-    by_hand = tuple(
+    because = _because(snapshot, settings, pending)
+    outdated = drift(snapshot, port, can(snapshot, settings)) if snapshot.plist.exists else ()
+    seen = facts(snapshot, settings, fits=not outdated, current=not because)
+    state = state_of(seen)
+    if state.action == "stop":
+        raise _trouble(state, snapshot)
+    if state.action == "none":
+        pid = snapshot.gateway.pid if snapshot.gateway else "?"
+        return Decision("none", (f"pid {pid} answers on port {port}",), state.name)
+    reasons = [*_reasons(state, snapshot, port, outdated), *because]
+    # While its files are replaced this run itself keeps it stopped, and has said why.
+    if because and state.name == "deregistered":
+        reasons = because
+    reasons += [
         f"ends pid {p.pid}, a gateway that was started by hand ({p.command[:60]})"
         for p in snapshot.gateway_port.processes
-        if job is None or job.pid not in (p.pid, p.ppid)
+        if seen.port == "other" and not _owns(snapshot, p)
+    ]
+    return Decision(state.action, tuple(dict.fromkeys(reasons)), state.name)
+
+
+def facts(snapshot: Snapshot, settings: Settings, *, fits: bool, current: bool) -> Facts:
+    """The facts of the table, told from what one reading of the Mac saw."""
+    live = snapshot.gateway_live or not can(snapshot, settings).health_json
+    return Facts(
+        gui=snapshot.gui,
+        daemon=snapshot.gateway_system,
+        installed=snapshot.plist.exists,
+        fits=fits,
+        override=snapshot.gateway_override,
+        job=_job(snapshot, settings),
+        port=_port(snapshot),
+        answers=snapshot.gateway_http != 0 and live,
+        current=current,
     )
-    if not snapshot.plist.exists:
-        return Decision("install", ("no LaunchAgent on this Mac", *by_hand))
-    outdated = drift(snapshot, port, can(snapshot, settings))
-    if outdated:
-        return Decision("reinstall", (*outdated, *by_hand))
-    reasons = [*snapshot.restart_needed, *pending, *by_hand]
+
+
+def _job(snapshot: Snapshot, settings: Settings) -> JobState:
+    job = snapshot.gateway
+    if job is None:
+        return "absent"
+    badly = job.last_exit not in ("", "0", "(never exited)")
+    serves = serving(snapshot) is not None
+    if badly and job.runs >= CRASHES and not serves:
+        return "looping"
+    if job.pid is None:
+        return "crashed" if badly else "idle"
+    young = job.age is not None and job.age < settings.gateway_start_timeout
+    young = young and not was_well(snapshot)
+    return "starting" if young and not (serves and snapshot.gateway_http) else "running"
+
+
+def _port(snapshot: Snapshot) -> PortState:
+    processes = snapshot.gateway_port.processes
+    strangers = [p for p in processes if not _owns(snapshot, p)]
+    if any(not is_gateway(p.command) for p in strangers):
+        return "foreign"
+    if not processes:
+        # Without root, lsof shows the user's own processes only.
+        return "hidden" if snapshot.gateway_http else "free"
+    return "other" if serving(snapshot) is None or strangers else "own"
+
+
+def _owns(snapshot: Snapshot, process: Process) -> bool:
+    pid = snapshot.gateway.pid if snapshot.gateway else None
+    return pid is not None and pid in (process.pid, process.ppid)
+
+
+def _because(snapshot: Snapshot, settings: Settings, pending: Sequence[str]) -> list[str]:
+    """Why a gateway that is well would be restarted all the same."""
+    reasons = [*snapshot.restart_needed, *pending]
     if snapshot.unfinished and not pending:
         reasons.append(f"run {snapshot.unfinished} was cut off before it was seen well")
-    if snapshot.gateway_disabled:
-        reasons.append("launchd has it disabled")
-    if job is None:
-        # While its files are replaced this run itself keeps it stopped, and has said why.
-        reasons = reasons or ["it is installed but not loaded"]
-    elif job.pid is None:
-        reasons.append(f"it is loaded but not running ({job.state}, last exit {job.last_exit})")
-    elif not _serves(snapshot, job.pid):
-        reasons.append(f"nothing of it listens on port {port}")
-    elif snapshot.gateway_http == 0:
-        reasons.append(f"it listens on port {port} and does not answer")
     if snapshot.gateway_port.proxies and settings.proxies == "unset":
         names = ", ".join(snapshot.gateway_port.proxies)
         reasons.append(f"the running process has {names} in its environment")
-    if reasons:
-        return Decision("restart", tuple(dict.fromkeys(reasons)))
-    return Decision("none", (f"pid {job.pid if job else '?'} answers on port {port}",))
+    return [*reasons, *outdated(snapshot)]
+
+
+def _reasons(
+    state: State, snapshot: Snapshot, port: int, outdated: tuple[str, ...]
+) -> tuple[str, ...]:
+    """What was found of a state, for a person."""
+    job = snapshot.gateway
+    match state.name:
+        case "not installed":
+            return ("no LaunchAgent on this Mac",)
+        case "outdated plist":
+            return outdated
+        case "disabled":
+            return ("launchd has it disabled",)
+        case "never loaded":
+            return ("it is installed but not loaded, and never was",)
+        case "deregistered":
+            return ("it is installed but not loaded",)
+        case "crashed" | "idle" | "crash loop" if job is not None:
+            times = f", started {job.runs} times by now" if state.name == "crash loop" else ""
+            what = "runs without its port" if job.pid else "is loaded but not running"
+            return (f"it {what} ({job.state}, last exit {job.last_exit}){times}",)
+        case "starting" if job is not None:
+            return (f"pid {job.pid} was started {job.age} s ago and does not answer yet",)
+        case "by hand":
+            return ("launchd has not loaded it",)
+        case "deaf" | "two gateways":
+            return (f"nothing of it listens on port {port}",)
+        case "hung":
+            return (f"it listens on port {port} and does not answer",)
+    return ()
+
+
+def _trouble(state: State, snapshot: Snapshot) -> Trouble:
+    port = snapshot.gateway_port.port
+    match state.name:
+        case "no GUI domain":
+            return no_login(snapshot)
+        case "system daemon":
+            return Trouble(
+                f"a system daemon is called {GATEWAY_LABEL} as well; the two restart each other",
+                expected="the user's LaunchAgent alone",
+                fix=f"on the Mac: sudo launchctl bootout system/{GATEWAY_LABEL} and move its plist "
+                "out of /Library/LaunchDaemons",
+            )
+        case "foreign process":
+            taken = next(
+                p
+                for p in snapshot.gateway_port.processes
+                if not _owns(snapshot, p) and not is_gateway(p.command)
+            )
+            return Trouble(
+                f"port {port} is taken by pid {taken.pid}: {taken.command[:90]}",
+                expected="OpenClaw's gateway there, or a free port",
+                fix=f"end it on the Mac (kill {taken.pid}), or set another gateway_port",
+            )
+    return Trouble(
+        f"port {port} is taken by a process of another user",
+        expected="OpenClaw's gateway there, or a free port",
+        fix=f"on the Mac: sudo lsof -nP -iTCP:{port} -sTCP:LISTEN shows it; end it, or "
+        "set another gateway_port",
+    )
+
+
+def no_login(snapshot: Snapshot) -> Trouble:
+    """Nobody is logged in at the screen: what was found of that, and what helps on this Mac."""
+    locked = "On" in snapshot.filevault
+    seen = [snapshot.gui_error or "no domain gui"]
+    automatic = snapshot.automatic_login
+    seen.append(f"automatic login: {automatic or 'off'}")
+    if snapshot.filevault:
+        seen.append(snapshot.filevault.rstrip("."))
+    if automatic == snapshot.user:
+        fix = "restart the Mac, or log in at its screen (automatic login is on and has not run "
+        fix += "since somebody logged out), then run again"
+    elif locked:
+        fix = (
+            "log in at the screen after each start: FileVault rules automatic login out, unless "
+            "`sudo fdesetup disable` turns it off. Then run again"
+        )
+    else:
+        fix = (
+            "log in at the screen once, or turn on automatic login (System Settings > Users & "
+            "Groups), then run again"
+        )
+    return Trouble(
+        f"nobody is logged in at the screen ({'; '.join(seen)})",
+        expected=f"a GUI session of {snapshot.user}: OpenClaw's LaunchAgent and Homebrew's service "
+        "of Ollama are loaded into it",
+        fix=fix,
+    )
 
 
 def step(
@@ -119,8 +246,9 @@ def step(
 TIMEOUT={settings.gateway_start_timeout}
 BACK={back}
 SETTLE={settings.gateway_settle}
+WAIT={"yes" if decision.action == "wait" else "no"}
 AFTER={":" if gone else "well"}
-probe() {{ {_probe(caps)}; }}
+probe() {{ {probe(caps)}; }}
 reset() {{ {sessions.while_stopped(snapshot, settings, caps, keys)}; }}
 forget() {{ {sessions.once_well(settings, caps, keys) or ":"}; }}
 begin() {{ PORT={opens or port}; {start}; }}
@@ -134,12 +262,14 @@ undo() {{ (
         + commit.head(run, "gateway")
         + prelude
         + load("launchd.sh")
+        + load("well.sh")
         + load("gateway.sh")
     )
     titles = {
         "install": "install the gateway",
         "reinstall": "install the gateway again",
         "remove": "take the gateway out of launchd",
+        "wait": "wait for the gateway, or restart it",
     }
     shown = f"launchctl bootout and bootstrap gui/{snapshot.uid}/{GATEWAY_LABEL}"
     if gone:
@@ -149,26 +279,9 @@ undo() {{ (
         "; ".join(decision.reasons),
         script,
         "on the Mac: openclaw gateway status, and openclaw doctor",
-        timeout=settings.gateway_start_timeout * 2 + back + 180,
+        timeout=settings.gateway_start_timeout * 3 + back + 180,
         show=f"openclaw gateway {verb}" if verb else shown,
     )
-
-
-def opened(snapshot: Snapshot) -> int | None:
-    """The port that the gateway of these files opens: its LaunchAgent's, else its config's; None
-    where neither says one."""
-    agent = _launch_agent(snapshot)
-    pinned = _pinned(agent[0]) if agent else None
-    return int(pinned) if pinned and pinned.isdigit() else configured(snapshot)
-
-
-def configured(snapshot: Snapshot) -> int | None:
-    """The gateway's port in openclaw.json, None where it says none."""
-    try:
-        port = at(read(snapshot.config), ("gateway", "port"))
-    except Trouble:
-        return None
-    return port if isinstance(port, int) and 0 < port < 65536 else None
 
 
 def start_again(port: int, run: str) -> str:
@@ -191,10 +304,13 @@ esac
 rm -f "$HOME/.clawfleet/unfinished"
 [ -f "$P" ] || {{ say "there was no gateway before"; exit 1; }}
 loaded || again || {{ say "$why"; exit 1; }}
+# Nobody waits here until it answers, so how long it did not is not known.
+rm -f "$DOWN"
 """
 
 
-def _probe(caps: Capabilities) -> str:
+def probe(caps: Capabilities) -> str:
+    """sh that asks the gateway on $PORT over HTTP; exit code 0 when it answers as a healthy one."""
     url = "http://127.0.0.1:$PORT"
     if caps.health_json:
         return f"ask {url}/healthz | grep -Eq '\"ok\": *true'"
@@ -210,74 +326,6 @@ def is_gateway(command: str) -> bool:
     return command.startswith("openclaw-gateway") or bool(
         re.search(r"(/node_modules/openclaw/\S*|/bin/openclaw) (\S+ )*?gateway\b", command)
     )
-
-
-def _stranger(snapshot: Snapshot) -> Trouble | None:
-    port = snapshot.gateway_port
-    job = snapshot.gateway.pid if snapshot.gateway else None
-    for process in port.processes:
-        ours = process.pid == job or process.ppid == job
-        if ours or is_gateway(process.command):
-            continue
-        return Trouble(
-            f"port {port.port} is taken by pid {process.pid}: {process.command[:90]}",
-            expected="OpenClaw's gateway there, or a free port",
-            fix=f"end it on the Mac (kill {process.pid}), or set another gateway_port",
-        )
-    if not port.processes and snapshot.gateway_http:
-        # Without root, lsof shows the user's own processes only.
-        return Trouble(
-            f"port {port.port} is taken by a process of another user",
-            expected="OpenClaw's gateway there, or a free port",
-            fix=f"on the Mac: sudo lsof -nP -iTCP:{port.port} -sTCP:LISTEN shows it; end it, or "
-            "set another gateway_port",
-        )
-    return None
-
-
-def _serves(snapshot: Snapshot, pid: int) -> bool:
-    return any(pid in (p.pid, p.ppid) for p in snapshot.gateway_port.processes)
-
-
-def drift(snapshot: Snapshot, port: int, caps: Capabilities) -> tuple[str, ...]:
-    """What the plist pins at install time (port, token, Node) and is otherwise by now."""
-    agent = _launch_agent(snapshot)
-    if agent is None:
-        return ("its plist can't be read",)
-    arguments, environment = agent
-    reasons = []
-    for node in snapshot.nodes:
-        if node.path in arguments and not in_range(node.version, caps.node):
-            reasons.append(
-                f"its plist has Node {node.version}, OpenClaw {caps.version} needs {caps.node}"
-            )
-    pinned = _pinned(arguments)
-    if pinned and pinned != str(port):
-        reasons.append(f"its plist has port {pinned}, the config {port}")
-    token = environment.get("OPENCLAW_GATEWAY_TOKEN")
-    if token is not None and snapshot.config.content:
-        try:
-            config = json5.loads(snapshot.config.content.decode())
-            wanted = config["gateway"]["auth"]["token"]
-        except (ValueError, KeyError, TypeError):
-            wanted = None
-        if isinstance(wanted, str) and "${" not in wanted and wanted != token:
-            reasons.append("its plist has another token than the config")
-    return tuple(reasons)
-
-
-def _launch_agent(snapshot: Snapshot) -> tuple[list[str], dict[str, Any]] | None:
-    """The arguments and the environment in the LaunchAgent, None where it can't be read."""
-    try:
-        plist: Any = plistlib.loads(snapshot.plist.content or b"")
-        arguments = [str(argument) for argument in plist.get("ProgramArguments", [])]
-        return arguments, dict(plist.get("EnvironmentVariables", {}))
-    except Exception:
-        return None
-
-
-def _pinned(arguments: list[str]) -> str | None:
-    return arguments[arguments.index("--port") + 1] if "--port" in arguments[:-1] else None
 
 
 def health_ok(output: str) -> bool:

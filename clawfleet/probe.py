@@ -9,8 +9,9 @@ import io
 import json
 import re
 import tarfile
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from clawfleet import architecture
 from clawfleet.architecture import Architecture
@@ -28,6 +29,11 @@ from clawfleet.snapshot import (
     Snapshot,
     Store,
 )
+
+_OVERRIDES: dict[str, Literal["enabled", "disabled"]] = {
+    "enabled": "enabled",
+    "disabled": "disabled",
+}
 
 
 class ProbeError(ValueError):
@@ -84,7 +90,7 @@ def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -
 
     def job(name: str) -> Job | None:
         printed = "\n".join(values.get(f"{name}.print", []))
-        return parse_job(printed) if printed else None
+        return _aged(parse_job(printed), processes) if printed else None
 
     def pairs(name: str, seen: bool) -> dict[str, str] | None:
         found = (value.split("=", 1) for value in every(name) if "=" in value)
@@ -107,6 +113,8 @@ def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -
         disk_free=_available(every("df")),
         gui=one("gui.exists") == "yes",
         gui_error=one("gui.error") or "",
+        automatic_login=one("login.automatic") or "",
+        filevault=one("filevault") or "",
         gui_environment=_block("\n".join(values.get("gui.print", [])), "environment"),
         brew=one("brew.prefix"),
         ollama_formula=one("ollama.formula"),
@@ -147,6 +155,7 @@ def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -
         openclaw=one("openclaw.version"),
         openclaw_bin=one("openclaw.bin"),
         openclaw_entry=one("openclaw.entry"),
+        openclaw_since=int(since) if (since := one("openclaw.since") or "").isdigit() else 0,
         nodes=tuple(
             Node(path, version.removeprefix("v"))
             for path, _, version in (value.rpartition(" ") for value in every("node"))
@@ -174,11 +183,13 @@ def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -
         unfinished=_first(file("unfinished")),
         gateway_port=listener("gateway", gateway_port),
         gateway=job("gateway"),
-        gateway_disabled=one("gateway.disabled") == "yes",
+        gateway_override=_OVERRIDES.get(one("gateway.override") or "", ""),
         gateway_system=one("gateway.system") == "yes",
         gateway_http=int(http[0]) if http[0].isdigit() else 0,
         gateway_live=healthz.get("ok") is True,
         restart_needed=_lines(file("restart_needed")),
+        started=file("started"),
+        started_config=file("started_config"),
         shell_proxies=tuple(f"~/{name}" for name in every("shell.proxy")),
         agent_proxies=tuple(
             f"~/{name}"
@@ -293,7 +304,13 @@ def parse_job(printed: str) -> Job:
         last_exit=str(found.get("last exit code") or found.get("last terminating signal") or ""),
         inherited=_block(printed, "inherited environment"),
         environment=_block(printed, "environment"),
+        arguments=_listed(printed, "arguments"),
     )
+
+
+def _aged(job: Job, processes: Mapping[int, Process]) -> Job:
+    process = processes.get(job.pid or 0)
+    return replace(job, age=process.age if process else None)
 
 
 def seconds(etime: str) -> int:
@@ -311,6 +328,11 @@ def process(line: str) -> Process:
         return Process(int(pid), int(ppid), seconds(etime), command.rstrip())
     except ValueError as error:
         raise ProbeError(f"ps printed {line!r}") from error
+
+
+def _listed(printed: str, name: str) -> tuple[str, ...]:
+    block = re.search(rf"^\t{name} = \{{\n(.*?)^\t\}}", printed, re.M | re.S)
+    return tuple(line.removeprefix("\t\t") for line in block.group(1).splitlines()) if block else ()
 
 
 def _block(printed: str, name: str) -> dict[str, str]:

@@ -143,7 +143,11 @@ def document(
     """The report as JSON: ``{"schema", "run", "when", "clawfleet", "pyinfra", "macs": {name:
     {"about", "ok", "checks", "latency", "context"} or {"trouble", "output"}}}``; `context`: a
     ``context_proof.Proof`` for each model; `output`: the last lines of the step that failed, with
-    the gateway's log. After a diagnosis: {"findings", "mended", "well"}.
+    the gateway's log. Where the gateway was started or restarted also "gateway": {"action",
+    "reasons", "state", "downtime_seconds"}, with the state before and the seconds from bootout to
+    the first answer, null where nothing answered before; where it applied a change while it ran
+    "reload": {"applied": [key, ...]}.
+    After a diagnosis: {"findings", "mended", "well"}.
     """
     return {"schema": SCHEMA, "run": run, "when": when, **versions, "macs": dict(macs)}
 
@@ -167,6 +171,12 @@ def rows(macs: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str, str,
             yield name, finding["severity"], finding["id"], detail
         if mac.get("well"):
             yield name, "ok", "well", mac["well"]
+        if (done := mac.get("gateway")) and not mac.get("trouble"):
+            down = done["downtime_seconds"]
+            lost = "" if down is None else f"; nobody answered for {down:.1f} s"
+            yield name, "ok", done["action"], f"the gateway was found: {done['state']}{lost}"
+        if (kept := mac.get("reload")) and not mac.get("trouble"):
+            yield name, "ok", "config", f"applied without a restart: {', '.join(kept['applied'])}"
         for check in mac.get("checks", []):
             fix = f"\nto fix: {check['fix']}" if check["fix"] and not check["ok"] else ""
             yield name, "ok" if check["ok"] else "failed", check["layer"], check["detail"] + fix

@@ -104,6 +104,9 @@ class Job:
     last_exit: str
     inherited: dict[str, str]
     environment: dict[str, str]
+    arguments: tuple[str, ...] = ()
+    age: int | None = None
+    """Seconds since its process was started; None where none runs, or where `ps` did not say."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +167,10 @@ class Snapshot:
 
     gui: bool = False
     gui_error: str = ""
+    automatic_login: str = ""
+    """Who is logged in at the screen by itself after a start; read only where nobody is."""
+    filevault: str = ""
+    """What ``fdesetup status`` says, such as ``FileVault is On.``; read only where nobody is."""
     gui_environment: dict[str, str] = field(default_factory=dict)
 
     brew: str | None = None
@@ -199,6 +206,8 @@ class Snapshot:
     """Version of the installed OpenClaw."""
     openclaw_bin: str | None = None
     openclaw_entry: str | None = None
+    openclaw_since: int = 0
+    """When this OpenClaw was put in place, seconds since 1970; 0: not known."""
     nodes: tuple[Node, ...] = ()
     npm: str | None = None
     pnpm: str | None = None
@@ -236,7 +245,8 @@ class Snapshot:
 
     gateway_port: Listener = field(default_factory=lambda: Listener(18789))
     gateway: Job | None = None
-    gateway_disabled: bool = False
+    gateway_override: Literal["", "enabled", "disabled"] = ""
+    """What launchd's database of overrides says of the job; empty: nobody ever loaded it."""
     gateway_system: bool = False
     gateway_http: int = 0
     """Status of ``GET /`` on the gateway's port; 0: no answer."""
@@ -244,6 +254,10 @@ class Snapshot:
     """``/healthz`` answered JSON with ok (OpenClaw 2026.2.x answers HTML to any path)."""
     restart_needed: tuple[str, ...] = ()
     """Reasons that an earlier change left, until a healthy restart takes them away."""
+    started: File = field(default_factory=lambda: File("", None))
+    """``~/.clawfleet/started``: which process clawfleet saw well last, and what that had read."""
+    started_config: File = field(default_factory=lambda: File("", None))
+    """The openclaw.json with which that process was started."""
     shell_proxies: tuple[str, ...] = ()
     agent_proxies: tuple[str, ...] = ()
 

@@ -9,7 +9,17 @@ from typing import Any
 
 import jinja2
 
-from clawfleet import credentials, dotenv, gateway, json5, ledger, merge, ownership, promise, redact
+from clawfleet import (
+    credentials,
+    dotenv,
+    json5,
+    launch_agent,
+    ledger,
+    merge,
+    ownership,
+    promise,
+    redact,
+)
 from clawfleet.capabilities import Shape, wanted_shape
 from clawfleet.documents import at, blank, read, text
 from clawfleet.edits import UNKNOWN, Change
@@ -87,9 +97,9 @@ def secrets_in(snapshot: Snapshot) -> frozenset[str]:
 
 def gateway_port(snapshot: Snapshot, settings: Settings) -> int:
     """The gateway's port: the setting where it was changed, else the Mac's own config's."""
-    if settings.gateway_port != gateway.DEFAULT_PORT:
+    if settings.gateway_port != launch_agent.DEFAULT_PORT:
         return settings.gateway_port
-    return gateway.configured(snapshot) or settings.gateway_port
+    return launch_agent.configured(snapshot) or settings.gateway_port
 
 
 def plan(

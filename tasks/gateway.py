@@ -1,5 +1,5 @@
 """The gateway under launchd, restarted when something it reads has changed."""
 
-from clawfleet.operations import provision
+from clawfleet.operations import gateway
 
-provision.gateway(name="runs and is well")
+gateway.running(name="runs and is well")

@@ -117,7 +117,7 @@ def _free(case: Case) -> bool:
 
 
 def _disabled(case: Case) -> Iterable[Seen]:
-    if _ready(case) and case.snapshot.gateway_disabled:
+    if _ready(case) and case.snapshot.gateway_override == "disabled":
         yield Seen(
             f"launchd has {GATEWAY_LABEL} disabled",
             f"if that was not on purpose: {TASK.format('gateway')}, which enables it",
@@ -125,7 +125,8 @@ def _disabled(case: Case) -> Iterable[Seen]:
 
 
 def _not_loaded(case: Case) -> Iterable[Seen]:
-    if _ready(case) and case.job is None and not case.snapshot.gateway_disabled and _free(case):
+    disabled = case.snapshot.gateway_override == "disabled"
+    if _ready(case) and case.job is None and not disabled and _free(case):
         yield Seen(
             f"gui/{case.snapshot.uid}/{GATEWAY_LABEL} is not loaded",
             TASK.format("gateway"),

@@ -29,12 +29,19 @@ if d=$(launchctl print "$G" 2>&1); then kv gui.exists yes; printf '%s\n' "$d" | 
   case $d in *"	OLLAMA_MODELS => "*) M=${d#*	OLLAMA_MODELS => }; M=${M%%
 *};; esac
 else kv gui.exists no; kv gui.error "${d##*
-}"; fi
+}"
+  kv login.automatic "$(defaults read /Library/Preferences/com.apple.loginwindow autoLoginUser 2>/dev/null)"
+  kv filevault "$(fdesetup status 2>/dev/null | head -1)"
+fi
 L=ai.openclaw.gateway
-launchctl print "$G/$L" 2>/dev/null | lines gateway.print
+j=$(launchctl print "$G/$L" 2>/dev/null); printf '%s\n' "$j" | lines gateway.print
+J=${j#*"
+	pid = "}; if [ "$J" = "$j" ]; then J=; else J=${J%%"
+"*}; fi
 launchctl print "system/$L" >/dev/null 2>&1 && kv gateway.system yes
 case $(launchctl print-disabled "$G" 2>/dev/null) in
-  *"\"$L\" => disabled"*|*"\"$L\" => true"*) kv gateway.disabled yes;; esac
+  *"\"$L\" => disabled"*|*"\"$L\" => true"*) kv gateway.override disabled;;
+  *"\"$L\" => enabled"*|*"\"$L\" => false"*) kv gateway.override enabled;; esac
 
 # Homebrew: by the file that exists; `uname -m` lies under Rosetta. What is installed: by its own
 # folders and links, as `brew list` takes a second and hides the renamed cask.
@@ -74,7 +81,7 @@ o=$(lsof -nP "-tiTCP:$OLLAMA_PORT" -sTCP:LISTEN 2>/dev/null)
 g=$(lsof -nP "-tiTCP:$GATEWAY_PORT" -sTCP:LISTEN 2>/dev/null)
 for i in $o; do kv ollama.port "$i"; done
 for i in $g; do kv gateway.port "$i"; done
-p=; for i in $o $g; do p=${p:+$p,}$i; done
+p=; for i in $o $g $J; do case ",$p," in *",$i,"*) ;; *) p=${p:+$p,}$i;; esac; done
 [ -n "$p" ] && ps -o pid= -o ppid= -o etime= -o command= -p "$p" | lines process
 # names only: the values may hold passwords
 for i in $g; do ps eww -o command= -p "$i" 2>/dev/null | tr ' ' '\n' \
@@ -136,6 +143,8 @@ if [ -n "${O:-}" ]; then
     [ -n "$t" ] && r=$(cd "${r%/*}/${t%/*}" 2>/dev/null && pwd)/openclaw.mjs ;; esac
   kv openclaw.entry "$r"
   sed -n 's/^ *"version": *"\([^"]*\)".*/\1/p;/"version"/q' "${r%/*}/package.json" 2>/dev/null | lines openclaw.version
+  # npm gives every file the modification time of 1985
+  kv openclaw.since "$(stat -f %c "${r%/*}/package.json" 2>/dev/null)"
 fi
 P=$HOME/Library/LaunchAgents/$L.plist
 n=$(sed -n 's/.*<string>\(.*\/node\)<\/string>.*/\1/p' "$P" 2>/dev/null | head -1)
@@ -190,7 +199,8 @@ file ollama_env "$HOME/.homebrew/services/ollama.env" || set -- "$@" "$HOME/.hom
 W=$HOME/Library/LaunchAgents/ai.clawfleet.preload.plist
 file preload "$W" || { set -- "$@" "$W"; launchctl print "$G/ai.clawfleet.preload" 2>/dev/null | lines preload.print; }
 [ -n "$B" ] && { file brew_env "$B/etc/homebrew/brew.env" || set -- "$@" "$B/etc/homebrew/brew.env"; }
-for n in owned:owned.json installed:installed unfinished:unfinished restart_needed:restart-needed; do
+for n in owned:owned.json installed:installed unfinished:unfinished restart_needed:restart-needed \
+  started:started started_config:started.json; do
   file "${n%:*}" "$HOME/.clawfleet/${n#*:}" || set -- "$@" "$HOME/.clawfleet/${n#*:}"; done
 IFS='
 '; set -f; for f in $ALSO; do unset IFS; kv also "$f"; file "also.$f" "$f" || set -- "$@" "$f"; done; set +f; unset IFS

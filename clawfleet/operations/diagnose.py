@@ -15,7 +15,7 @@ from clawfleet import diagnosis
 from clawfleet.diagnosis import modes
 from clawfleet.diagnosis.known import Case, Mend, as_data
 from clawfleet.facts import mac as mac_fact
-from clawfleet.operations import provision
+from clawfleet.operations import gateway, provision
 from clawfleet.operations.mac import Commands, announce, execute, mac_operation, reading_operation
 from clawfleet.plan import Trouble
 from clawfleet.run import MacRun, current
@@ -106,7 +106,7 @@ _STEPS: dict[Mend, PyinfraOperation[[]]] = {
     "ollama": provision.ollama,
     "config": provision.config,
     "environment": provision.environment,
-    "gateway": provision.gateway,
+    "gateway": gateway.running,
 }
 
 

@@ -211,12 +211,14 @@ def write(
     validate: str | None = None,
     restart_reasons: Iterable[str] = (),
     book: bool = True,
+    running: bool = False,
 ) -> FunctionCommand:
     """A command that puts files in place on the Mac: all of them or none.
 
     With `restart_reasons` the gateway reads them: it is stopped meanwhile, and whatever comes
     next has to start it (the gateway's operation, or :func:`recover` when the Mac fails). With
-    `book` the Mac's ledger says afterwards what was written.
+    `book` the Mac's ledger says afterwards what was written. With `running` the gateway is not
+    stopped, and what comes next has to see that it applies the change.
     """
     reasons = list(restart_reasons)
 
@@ -229,6 +231,7 @@ def write(
             restart_reasons=reasons,
             port=mac.port if reasons else None,
             also=[file.path for file in snapshot.read_by_gateway] if reasons else (),
+            running=running,
         )
         before, mac.stopped = mac.stopped, mac.stopped or bool(reasons)
         ok, output = shell(mac, script, 300)

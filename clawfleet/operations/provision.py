@@ -10,23 +10,19 @@ from pyinfra import host
 
 from clawfleet import commit, credentials, lock, preflight, promise, pulls, wish
 from clawfleet import environment as environment_plan
-from clawfleet import gateway as gateway_plan
 from clawfleet import homebrew as homebrew_plan
 from clawfleet import ollama as ollama_plan
 from clawfleet import openclaw as openclaw_plan
-from clawfleet.operations import registry
+from clawfleet import reload as reload_plan
+from clawfleet.operations import registry, reload
 from clawfleet.operations.mac import (
     Commands,
     announce,
-    call,
     execute,
-    hand_over,
     mac_operation,
-    remember,
     write,
 )
 from clawfleet.operations.pull import pull
-from clawfleet.operations.sessions import to_forget
 from clawfleet.plan import Step, quote
 from clawfleet.run import current
 
@@ -163,11 +159,15 @@ def config() -> Commands:
     if not files and not steps:
         host.noop("OpenClaw's files say what they should")
         return
+    applied = reload_plan.applied(mac.snapshot, mac.settings, mac.port, files, mac.evidence)
     announce(mac, steps, files)
     reasons = [f"{change.path.rsplit('/', 1)[1]} was changed" for change in files]
-    mac.evidence += reasons
     if wanted.contexts:
         mac.renewed.append("the contexts in openclaw.json")
+    if applied:
+        mac.say(f"The running gateway applies {', '.join(applied)}: no restart")
+    else:
+        mac.evidence += reasons
     for step in steps:
         yield execute(step)
     if not files:
@@ -176,7 +176,10 @@ def config() -> Commands:
         files,
         validate=openclaw_plan.validation(mac.snapshot, mac.settings, keys.variables),
         restart_reasons=reasons,
+        running=bool(applied),
     )
+    if applied:
+        yield reload.seen(applied, reasons)
 
 
 @mac_operation
@@ -199,32 +202,6 @@ def environment() -> Commands:
     for step in plan.steps:
         kept = replace(step, script=commit.head(mac.transaction, "gateway") + step.script)
         yield execute(_with_stamp(kept, reasons[0]))
-
-
-@mac_operation
-def gateway() -> Commands:
-    """The gateway runs under launchd with what its files say now; restarted only for a reason."""
-    mac = current()
-    decision = gateway_plan.decide(mac.snapshot, mac.settings, mac.port, mac.evidence)
-    forget = to_forget(mac, restarts=decision.action != "none")
-    for note in forget.notes:
-        mac.say(note, "yellow")
-    if decision.action == "none" and not forget.reasons:
-        host.noop("; ".join(decision.reasons))
-        return
-    action = "restart" if decision.action == "none" else decision.action
-    reasons = () if decision.action == "none" else decision.reasons
-    decision = gateway_plan.Decision(action, (*reasons, *forget.reasons))
-    step = gateway_plan.step(
-        mac.snapshot, mac.settings, mac.port, decision, run=mac.transaction, keys=forget.keys
-    )
-    announce(mac, [step], ())
-    before = mac.snapshot
-    # From here on the script itself looks after the gateway, also when it fails.
-    yield call(hand_over)
-    yield execute(step)
-    if decision.action == "reinstall":
-        yield remember(before)
 
 
 def _templates() -> dict[str, str]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pyinfra import host
 
-from clawfleet import environment, ownership, preload
+from clawfleet import environment, launch_agent, ownership, preload
 from clawfleet import gateway as gateway_plan
 from clawfleet import ollama as ollama_plan
 from clawfleet import openclaw as openclaw_plan
@@ -120,15 +120,15 @@ def _start(mac: MacRun, read: list[FileChange], reason: str, *, gone: bool) -> S
     longer fits them (another port, a Node that this OpenClaw can't use)."""
     snapshot, settings = mac.snapshot, mac.settings
     after = _written(snapshot, read)
-    port = gateway_plan.configured(after) or gateway_plan.DEFAULT_PORT
-    outdated = gateway_plan.drift(after, port, can(after, settings))
+    port = launch_agent.configured(after) or launch_agent.DEFAULT_PORT
+    outdated = launch_agent.drift(after, port, can(after, settings))
     if gone:
         decision = gateway_plan.Decision("remove", (reason,))
     elif outdated:
         decision = gateway_plan.Decision("reinstall", (reason, *outdated))
     else:
         decision = gateway_plan.Decision("restart", (reason,))
-        port = gateway_plan.opened(after) or port
+        port = launch_agent.opened(after) or port
     run = mac.transaction
     return gateway_plan.step(snapshot, settings, mac.port, decision, run=run, opens=port)
 

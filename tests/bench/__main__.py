@@ -1,6 +1,7 @@
 """``python -m tests.bench``: what a run costs, measured on simulated Macs.
 
 noop    a converged fleet: wall time, SSH sessions, bytes and memory of runs that change nothing
+restart the gateway, restarted for a reason each time: how long nobody answers, and how long bare
 """
 
 from __future__ import annotations
@@ -8,11 +9,11 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.bench import noop
+from tests.bench import noop, restart
 
 
 def main(argv: list[str]) -> int:
-    """The command line; 1 when the fleet did not converge."""
+    """The command line; 1 when a fleet did not converge, or a gateway was not well again."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench",
         description=__doc__,
@@ -25,7 +26,13 @@ def main(argv: list[str]) -> int:
     verb.add_argument("--runs", type=int, default=3, help="of each kind; medians are shown (3)")
     verb.add_argument("--openclaw", default="2026.2.17", metavar="VERSION")
     verb.add_argument("--dir", help="the lab's folder (default: a temporary one)")
+    verb = verbs.add_parser("restart")
+    verb.add_argument("--times", type=int, default=50, help="restarts (50)")
+    verb.add_argument("--openclaw", default="2026.2.17", metavar="VERSION")
+    verb.add_argument("--dir", help="the lab's folder (default: a temporary one)")
     wish = parser.parse_args(argv)
+    if wish.verb == "restart":
+        return restart.main(wish.times, version=wish.openclaw, folder=wish.dir)
     return noop.main(wish.macs, wish.rtt, wish.runs, version=wish.openclaw, folder=wish.dir)
 
 

@@ -213,7 +213,11 @@ OPENCLAWS: list[tuple[str, Snapshot, Symptoms, dict[str, Any], list[str]]] = [
     (
         "gateway-disabled",
         replace(
-            healthy(), gateway_disabled=True, gateway=None, gateway_port=SILENT, gateway_http=0
+            healthy(),
+            gateway_override="disabled",
+            gateway=None,
+            gateway_port=SILENT,
+            gateway_http=0,
         ),
         replace(good(), gateways=()),
         {},

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from clawfleet.gateway import Decision, decide, health_ok, is_gateway, opened
+from clawfleet.gateway import Decision, decide, health_ok, is_gateway
+from clawfleet.launch_agent import opened
 from clawfleet.plan import Trouble
 from clawfleet.snapshot import Job, Listener, Node, Process, Snapshot
 from tests.unit.factory import (
@@ -36,7 +37,7 @@ STOPPED = Job("not running", None, 4, "1", {}, {})
 @pytest.mark.parametrize("version", [OLD, NEW])
 def test_a_healthy_gateway_is_left_alone(version: str) -> None:
     decision = decide(healthy(version), settings(), 18789, ())
-    assert decision == Decision("none", ("pid 900 answers on port 18789",))
+    assert decision == Decision("none", ("pid 900 answers on port 18789",), "well")
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def test_a_healthy_gateway_is_left_alone(version: str) -> None:
         (equipped(), (), "install", "no LaunchAgent"),
         (healthy(), ("openclaw.json was changed",), "restart", "openclaw.json was changed"),
         (replace(healthy(), restart_needed=("earlier",)), (), "restart", "earlier"),
-        (replace(healthy(), gateway_disabled=True), (), "restart", "disabled"),
+        (replace(healthy(), gateway_override="disabled"), (), "restart", "disabled"),
         (
             replace(healthy(), gateway=None, gateway_port=Listener(18789), gateway_http=0),
             (),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 from clawfleet import gateway
 from clawfleet.gateway import Decision
+from clawfleet.started import note
 from tests.unit.factory import NEW, OLD, file, healthy, settings
 from tests.unit.shells import SHELLS, run
 
@@ -39,12 +41,12 @@ bootout) [ -e "$HOME/loaded" ] || exit 3
 bootstrap) n=$(cat "$HOME/busy" 2>/dev/null || echo 0)
   if [ "$n" -gt 0 ]; then echo $((n-1)) > "$HOME/busy"; exit 5; fi
   [ -e "$HOME/refuse" ] && exit 125
-  cp "$3" "$HOME/loaded"; echo 901 > "$HOME/pid"
-  [ -e "$HOME/deaf" ] || echo 901 > "$HOME/listens";;
+  cp "$3" "$HOME/loaded"; n=$(($(cat "$HOME/pid") + 1)); echo $n > "$HOME/pid"
+  [ -e "$HOME/deaf" ] || echo $n > "$HOME/listens";;
 kickstart) exit 37;;
 esac""",
     "lsof": 'for p in $(cat "$HOME/listens" 2>/dev/null) $(cat "$HOME/stale" 2>/dev/null); do '
-    "case $p in 90*) echo $p;; *) kill -0 $p 2>/dev/null && echo $p;; esac; done",
+    "case $p in 90000*) echo $p;; *) kill -0 $p 2>/dev/null && echo $p;; esac; done",
     "ps": 'case $* in *command*) cat "$HOME/command";; *) echo 1;; esac',
     "curl": 'case $* in *http_code*) printf 200;; *) printf \'{"ok":true,"status":"live"}\';; esac',
     "openclaw": """echo "openclaw $*" >> "$HOME/calls"
@@ -75,8 +77,8 @@ def home(tmp_path: Path) -> Path:
     (folder / ".clawfleet" / "restart-needed").write_text("because\n")
     for name, content in {
         "loaded": "x",
-        "pid": "900",
-        "listens": "900",
+        "pid": "9000000",
+        "listens": "9000000",
         "command": "openclaw-gateway",
     }.items():
         (folder / name).write_text(content)
@@ -124,7 +126,7 @@ def test_a_restart_reads_the_plist_anew_and_waits(shell: Shell, home: Path, vers
     (home / "slow").touch()
     (home / "busy").write_text("3")
     done = run(shell, script(home, "restart", version=version), home, commands=COMMANDS, check=True)
-    assert "pid 901 is well on port 18789" in done.stdout
+    assert "pid 9000001 is well on port 18789" in done.stdout
     assert [call.split()[0] for call in calls(home, "boot")] == ["bootout", *["bootstrap"] * 4]
     assert calls(home, "enable")
     assert not (home / ".clawfleet" / "restart-needed").exists()
@@ -143,7 +145,7 @@ def test_an_install(home: Path, action: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ("deaf", "pid 901 runs, port 18789 is not open"),
+        ("deaf", "pid 9000001 runs, port 18789 is not open"),
         ("refuse", "launchctl bootstrap answered 125"),
     ],
 )
@@ -233,20 +235,54 @@ def test_an_install_that_is_refused_is_undone(home: Path) -> None:
     assert (home / "loaded").read_text() == "<plist>old</plist>"
 
 
-def test_a_crash_loop_is_not_well(home: Path) -> None:
-    dies = COMMANDS["launchctl"].replace(
-        '"$(cat "$HOME/pid")"', '"$(n=$(cat "$HOME/pid"); echo $((n+1)) > "$HOME/pid"; echo $n)"'
-    )
-    listens_all = {"lsof": 'n=$(cat "$HOME/pid"); echo $((n-1))'}
-    owner = {
-        "ps": 'case $* in *ppid*) n=$(cat "$HOME/pid"); echo $((n-1));; '
-        "*) echo openclaw-gateway;; esac"
-    }
-    commands = COMMANDS | {"launchctl": dies} | owner
-    commands["lsof"] = f'[ -e "$HOME/loaded" ] && {{ {listens_all["lsof"]}; }}'
-    done = run(DASH, script(home, "restart"), home, commands=commands)
+_NOW = '$(($(cat "$HOME/clock") / 2))'
+DYING = {
+    # A new process at every second look at the clock.
+    "launchctl": COMMANDS["launchctl"].replace(
+        "  n=$(cat",
+        f"""  [ -e "$HOME/loaded" ] || exit 113
+  printf '\\tstate = running\\n\\tpid = 90%05d\\n\\truns = %s\\n' {_NOW} {_NOW}
+  printf '\\tlast exit code = 78: EX_CONFIG\\n'; exit 0
+  n=$(cat""",
+        1,
+    ),
+    "lsof": f'[ -e "$HOME/loaded" ] && printf "90%05d\\n" {_NOW}',
+}
+
+
+def test_a_process_that_ends_while_it_is_watched_is_not_well(home: Path) -> None:
+    done = run(DASH, script(home, "restart"), home, commands=COMMANDS | DYING)
     assert done.returncode == 1
-    assert "ended again, now" in done.stderr
+    assert "ended again, now 90" in done.stderr
+
+
+def test_a_crash_loop_is_given_up_before_the_time_is_over(home: Path) -> None:
+    (home / ".openclaw" / "logs").mkdir()
+    (home / ".openclaw" / "logs" / "gateway.err.log").write_text("Unknown key: nonsense\n")
+    done = run(
+        DASH,
+        script(home, "restart", gateway_start_timeout=1800),
+        home,
+        commands=COMMANDS | DYING,
+    )
+    assert done.returncode == 1
+    assert "a crash loop: it ended 3 times (last exit 78: EX_CONFIG)" in done.stderr
+    assert "Unknown key: nonsense" in done.stderr
+    assert "clawfleet:fix what it said is above" in done.stdout
+    assert int((home / "clock").read_text()) < 100
+
+
+def test_a_slow_start_is_no_crash_loop(home: Path) -> None:
+    # It opens its port a minute after it was started, and has ended once long ago.
+    slow = COMMANDS["lsof"].replace("for p in", '[ $(cat "$HOME/clock") -gt 60 ] && for p in', 1)
+    done = run(
+        DASH,
+        script(home, "restart", gateway_start_timeout=120),
+        home,
+        commands=COMMANDS | {"lsof": slow},
+        check=True,
+    )
+    assert "is well on port 18789" in done.stdout
 
 
 @pytest.fixture
@@ -313,13 +349,13 @@ def test_files_go_back_only_while_the_gateway_is_stopped(home: Path) -> None:
     change_config(home)
     run(DASH, gateway.start_again(18789, RUN), home, commands=COMMANDS, check=True)
     assert calls(home, "boot")[0].startswith("bootout")
-    assert (home / "pid").read_text() == "901\n"
+    assert (home / "pid").read_text() == "9000001\n"
 
 
 def test_one_that_goes_on_is_not_disturbed_by_it(home: Path) -> None:
     (home / "busy").write_text("9")
     run(DASH, gateway.start_again(18789, RUN), home, commands=COMMANDS, check=True)
-    assert (home / "pid").read_text() == "900"
+    assert (home / "pid").read_text() == "9000000"
 
 
 def test_a_mac_without_a_gateway_gets_none_by_it(home: Path) -> None:
@@ -347,3 +383,53 @@ def test_the_port_may_be_another_one_with_the_files_that_came_back(home: Path) -
     run(DASH, step.script, home, commands=seen, check=True)
     asked = (home / "asked").read_text()
     assert asked.index("18789") < asked.index("18790") == asked.rindex("18790")
+
+
+@pytest.mark.parametrize(("parent", "ends"), [("1", True), ("4242", False)])
+def test_only_a_detached_copy_is_ended_while_it_comes_up(
+    home: Path, process: subprocess.Popen[bytes], parent: str, ends: bool
+) -> None:
+    """It was not listening yet when everything was stopped."""
+    late = {
+        "lsof": f'[ -e "$HOME/loaded" ] || exit 1; cat "$HOME/pid"\n'
+        f"kill -0 {process.pid} 2>/dev/null && echo {process.pid}; true",
+        "ps": f"case $* in *command*) echo openclaw-gateway;; *) echo {parent};; esac",
+    }
+    run(DASH, script(home, "restart"), home, commands=COMMANDS | late, check=True)
+    if ends:
+        assert process.wait(30) == -signal.SIGTERM
+    else:
+        assert process.poll() is None
+
+
+def test_how_long_nobody_answered_is_told_and_what_was_read_is_noted(home: Path) -> None:
+    (home / ".openclaw" / ".env").write_text("A=1\n")
+    began = run(DASH, script(home, "restart"), home, commands=COMMANDS, check=True)
+    down = [line for line in began.stdout.splitlines() if line.startswith("clawfleet:down ")]
+    assert len(down) == 1
+    assert 0 < int(down[0].split()[1]) < 300_000
+    folder = home / ".clawfleet"
+    assert not (folder / "stopped-at").exists()
+    assert (folder / "started.json").read_text() == "GOOD"
+    known = note(file(str(folder / "started"), (folder / "started").read_bytes()))
+    assert known
+    assert known.pid == 9000001
+    assert known.hashes == {
+        f"{home}/.openclaw/.env": hashlib.sha256(b"A=1\n").hexdigest(),
+        f"{home}/.openclaw/service-env/ai.openclaw.gateway.env": "absent",
+    }
+    for path in folder.glob("started*"):
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_one_that_is_only_starting_is_waited_for(home: Path) -> None:
+    done = run(DASH, script(home, "wait"), home, commands=COMMANDS, check=True)
+    assert "pid 9000000 is well" in done.stdout
+    assert calls(home, "boot") == []
+
+
+def test_one_that_does_not_come_up_by_itself_is_restarted(home: Path) -> None:
+    (home / "listens").unlink()
+    done = run(DASH, script(home, "wait"), home, commands=COMMANDS, check=True)
+    assert "pid 9000001 is well" in done.stdout
+    assert [call.split()[0] for call in calls(home, "boot")] == ["bootout", "bootstrap"]

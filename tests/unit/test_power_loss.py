@@ -51,12 +51,15 @@ USERS = {
 START = """if [ ! -s "$M/refuses" ] ||
   ! grep -q "$(cat "$M/refuses")" "$HOME/.openclaw/openclaw.json"
 then ( cd "$HOME" && cat .openclaw/openclaw.json .openclaw/agents/main/agent/*.json \
-  .openclaw/.env Library/LaunchAgents/*.plist ) > "$M/running"; echo 901 > "$M/pid"; fi"""
+  .openclaw/.env Library/LaunchAgents/*.plist ) > "$M/running"
+  n=$(cat "$M/last" 2>/dev/null || echo 9000000); echo $((n+1)) > "$M/last"; cp "$M/last" "$M/pid"
+fi"""
 COMMANDS = {
     "launchctl": f"""M=$HOME/.machine
 case $1 in
 print) [ -e "$M/loaded" ] || exit 113
-  if [ -e "$M/pid" ]; then printf '\\tstate = running\\n\\tpid = 901\\n\\truns = 1\\n'
+  if [ -e "$M/pid" ]; then
+    printf '\\tstate = running\\n\\tpid = %s\\n\\truns = 1\\n' "$(cat "$M/pid")"
   else printf '\\tstate = spawn scheduled\\n\\tlast exit code = 1\\n'; fi;;
 bootout) [ -e "$M/loaded" ] || exit 3
   rm -f "$M/loaded" "$M/pid" "$M/running";;
@@ -104,7 +107,10 @@ class State:
 
     def key(self) -> str:
         """The same for two states that the next run cannot tell apart."""
-        known = {p: c for p, c in self.files.items() if p != ".machine/clock"}
+        # Which pid it is makes no difference, and `running` says whether there is one.
+        passing = {".machine/clock", ".machine/last", ".machine/pid", ".clawfleet/stopped-at"}
+        passing |= {".clawfleet/started", ".clawfleet/started.new"}
+        known = {p: c for p, c in self.files.items() if p not in passing}
         return hashlib.sha256(repr(sorted(known.items())).encode()).hexdigest()
 
 
@@ -159,15 +165,15 @@ def seen(home: Path) -> Snapshot:
         if not path.exists():
             return file(str(path))
         mode = f"{stat.S_IMODE(path.stat().st_mode):o}"
-        return file(str(path), path.read_bytes(), mode=mode)
+        return file(str(path), path.read_bytes(), mode=mode, mtime=0)
 
     def lines(name: str) -> tuple[str, ...]:
         return tuple((there(name).text or "").split("\n")[:-1])
 
     machine = home / ".machine"
     runs = (machine / "pid").exists()
-    process = Process(901, 1, 4000, "openclaw-gateway")
-    job = Job("running", 901, 1, "(never exited)", {}, {}) if runs else None
+    process = Process(9000001, 1, 4000, "openclaw-gateway")
+    job = Job("running", 9000001, 1, "(never exited)", {}, {}) if runs else None
     if job is None and (machine / "loaded").exists():
         job = Job("spawn scheduled", None, 1, "1", {}, {})
     unfinished = lines(".clawfleet/unfinished")
@@ -314,7 +320,7 @@ def assert_is(home: Path, wanted: State, where: str) -> None:
         assert now.files.get(name) == wanted.files.get(name), f"{name} after a cut at {where}"
     assert now.files[".machine/running"][0] == b"".join(wanted.files[n][0] for n in FILES), where
     left = {n for n in now.files if not n.startswith((".clawfleet/backups/", ".machine"))}
-    left -= {*FILES, OWNED, ".clawfleet/"}
+    left -= {*FILES, OWNED, ".clawfleet/", ".clawfleet/started", ".clawfleet/started.json"}
     assert {name for name in left if not name.endswith("/")} == set(), where
     for name, (_, mode) in now.files.items():
         if name.startswith(".clawfleet/"):

@@ -133,7 +133,7 @@ def test_the_script_on_a_bare_mac(mac: Path, shell: str) -> None:
     assert snapshot.gui
     assert snapshot.gui_environment == {"http_proxy": "http://p"}
     assert not snapshot.gateway_system
-    assert snapshot.gateway_disabled
+    assert snapshot.gateway_override == "disabled"
     assert not snapshot.sudo_free
     assert snapshot.config.path == str(mac / ".openclaw" / "openclaw.json")
     assert not snapshot.config.exists

@@ -86,6 +86,7 @@ def test_a_running_job() -> None:
             "https_proxy": "http://127.0.0.1:7890",
         },
         {"OSLogRateLimit": "64", "XPC_SERVICE_NAME": "ai.openclaw.gateway"},
+        ("gateway", "--port", "18789"),
     )
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from tests.lab.spec import faults
 from tests.lab.standins import openclaw_small_config as configuration
+from tests.lab.standins import openclaw_small_reload as reloading
 from tests.lab.standins import openclaw_small_turn as turns
 from tests.lab.standins.here import mac
 
@@ -292,6 +293,7 @@ def serve(home: Path, version: str, port: int) -> int:
              "port.", bad=True)  # fmt: skip
         return 1
     server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+    reloading.Watch(home, version, _log, server.server_close)
     _log(f"[gateway] listening on ws://127.0.0.1:{port} (PID {os.getpid()})")
     server.serve_forever()
     return 0
