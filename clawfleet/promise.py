@@ -131,6 +131,8 @@ def load_of(snapshot: Snapshot, wish: ModelWish) -> Load:
 def serving(snapshot: Snapshot, settings: Settings) -> Serving:
     """How the server that will answer keeps its models."""
     if not formula_serves(snapshot, settings):
+        if snapshot.ollama_variables is not None:
+            return memory.serving(snapshot.ollama_variables)
         # The app starts with what launchd's GUI domain has; of another server nothing is known.
         theirs = snapshot.gui_environment if snapshot.ollama_owner != "foreign" else {}
         return memory.serving(theirs)

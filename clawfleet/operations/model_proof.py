@@ -174,7 +174,7 @@ class _Check:
         if owner == "app":
             return (
                 f"in the settings of Ollama.app on that Mac set the context length to {promised} "
-                f"(they win over {promise.LENGTH}); {newer}"
+                f'(they win over {promise.LENGTH}), or set ollama_app_settings = "change"; {newer}'
             )
         if owner == "formula":
             return (

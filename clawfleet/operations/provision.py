@@ -24,7 +24,7 @@ from clawfleet.operations.mac import (
 )
 from clawfleet.operations.pull import pull
 from clawfleet.plan import Step, quote
-from clawfleet.run import current
+from clawfleet.run import MacRun, current
 
 _FOLDER = Path(__file__).parents[2] / "templates"
 
@@ -86,10 +86,13 @@ def ollama() -> Commands:
         return
     announce(mac, plan.steps, plan.files)
     mac.renewed.append("Ollama's server")
+    undecided = promise.undecided(promise.plan(mac.snapshot, mac.settings))
     if plan.files:
         yield write(list(plan.files))
     for step in plan.steps:
         yield execute(step)
+    if mac.executing:
+        yield from _follow(mac, undecided)
 
 
 @mac_operation
@@ -109,16 +112,21 @@ def models() -> Commands:
     mac.renewed.append("the models")
     for one in due:
         yield pull(one)
-    if not mac.executing:
-        return
-    for promised in promise.plan(mac.snapshot, mac.settings).models:
-        if promised.id in undecided:
-            mac.say(f"{promised.id}: {promised.why or f'context {promised.tokens}'}")
-    # What a model needs is better known now than before, and its server has to follow.
+    if mac.executing:
+        yield from _follow(mac, undecided)
+
+
+def _follow(mac: MacRun, undecided: list[str]) -> Commands:
+    """The server's context once more, where what a model needs is better known now than before:
+    the server that tells it runs, or the model is there."""
     plan = ollama_plan.plan(mac.snapshot, mac.settings)
+    for promised in promise.plan(mac.snapshot, mac.settings).models:
+        if promised.id in undecided and promised.size is not None:
+            mac.say(f"{promised.id}: {promised.why or f'context {promised.tokens}'}")
+    if not plan.files:
+        return
     announce(mac, plan.steps, plan.files)
-    if plan.files:
-        yield write(list(plan.files))
+    yield write(list(plan.files))
     for step in plan.steps:
         yield execute(step)
 

@@ -102,7 +102,7 @@ def test_an_app_with_its_own_context_is_caught(lab: Lab, reports: Path) -> None:
     old = ("--data", "openclaw_version=2026.2.12", "--data", "gateway_settle=1")
     done = run(lab, mac, reports, "-y", *old)
     assert done.code == 1
-    assert "set 32768 in the app, or use the formula" in done.log
+    assert "Ollama.app takes its context length from its own settings (now 4096)" in done.log
     check = checks(reports, mac)["context gpt-oss:20b"]
     assert check["detail"] == "32768 tokens are promised to OpenClaw, 4096 are served"
     assert (
@@ -110,9 +110,8 @@ def test_an_app_with_its_own_context_is_caught(lab: Lab, reports: Path) -> None:
     )
     assert 'openclaw_version = "2026.2.17"' in check["fix"]
     # The fix that was named is one.
-    mac.write(f"{mac.spec.state}/ollama-app.json", b'{"context_length": 32768}')
-    mac.exec("pkill -x Ollama; open -j -a Ollama", check=True)
-    fixed = run(lab, mac, reports, "-y", *old)
+    assert 'ollama_app_settings = "change"' in check["fix"]
+    fixed = run(lab, mac, reports, "-y", *old, "--data", "ollama_app_settings=change")
     assert fixed.code == 0, fixed.log
     assert checks(reports, mac)["context gpt-oss:20b"]["ok"]
 

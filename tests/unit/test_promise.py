@@ -16,6 +16,7 @@ from tests.unit.factory import HOME, NEW, bare, equipped, file, settings, troubl
 
 WIDE = {"context_window": 131072}
 NO_NUM_CTX = "2026.2.12"
+BY_HAND = Listener(11434, (Process(7, 1, 9, "/Users/mac/ollama serve"),))
 
 
 def mac(gigabytes: int = 32, version: str = NEW, **more: Any) -> Snapshot:
@@ -67,6 +68,15 @@ def promised(snapshot: Snapshot, **wished: Any) -> list[int]:
                     "OLLAMA_FLASH_ATTENTION": "1",
                 }
             ),
+            WIDE,
+            [131072, 61440],
+        ),
+        # of a server that runs, its own variables where they can be seen
+        (app(ollama_variables={"OLLAMA_KV_CACHE_TYPE": "q8_0"}), WIDE, [131072, 61440]),
+        (app(ollama_variables={}, gui_environment=memory.SERVICE), WIDE, [131072, 32768]),
+        (mac(ollama_port=BY_HAND), WIDE, [131072, 32768]),
+        (
+            mac(ollama_port=BY_HAND, ollama_variables=dict(memory.SERVICE)),
             WIDE,
             [131072, 61440],
         ),
