@@ -98,9 +98,12 @@ def plan(snapshot: Snapshot, settings: Settings) -> Plan:
         env = guard(snapshot.ollama_env, snapshot)
         lines = {**pull_proxy.lines(snapshot, settings), **variables}
         after = homebrew.set_lines(env.loose_text, lines)
-        reason = "Homebrew gives these variables to Ollama's service at its start"
-        change = FileChange(env, after.encode("utf-8", "surrogateescape"), "600", (reason,))
-        if not change.same:
+        reasons = ["Homebrew gives these variables to Ollama's service at its start"]
+        open_to_others = env.exists and int(env.mode or "600", 8) & 0o022
+        if open_to_others:
+            reasons.append(f"Homebrew ignores it while others may write it (mode {env.mode})")
+        change = FileChange(env, after.encode("utf-8", "surrogateescape"), "600", tuple(reasons))
+        if not change.same or open_to_others:
             files.append(change)
         variables = server.assignments(after)
     else:

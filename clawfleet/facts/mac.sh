@@ -68,11 +68,12 @@ for a in /Applications "$HOME/Applications"; do
     kv ollama.app.version "$(plutil -extract CFBundleShortVersionString raw -o - \
       "$a/Ollama.app/Contents/Info.plist" 2>/dev/null)"
     for i in $(pgrep -x -U "$U" Ollama); do kv ollama.app.pid "$i"; done
-    # Read only, and only these columns: the rest is the user's own
-    d=$HOME/Library/Application\ Support/Ollama/db.sqlite
-    [ -f "$d" ] && { kv ollama.app.database yes
+    # Read only, and only these columns: the rest is the user's own. Without a journal nobody has it
+    # open: "immutable" then, as sqlite3 would else leave two files beside it.
+    (cd "$HOME/Library/Application Support/Ollama" 2>/dev/null && [ -f db.sqlite ] || exit 0
+      kv ollama.app.database yes; d=db.sqlite; [ -e db.sqlite-wal ] || d='file:db.sqlite?immutable=1'
       sqlite3 -readonly -batch -init /dev/null -line "$d" 'SELECT * FROM settings WHERE id = 1;' 2>/dev/null \
-        | sed -nE 's/^ *((schema_version|context_length|auto_update_enabled|expose) = )/\1/p' | lines ollama.app.setting; }
+        | sed -nE 's/^ *((schema_version|context_length|auto_update_enabled|expose) = )/\1/p' | lines ollama.app.setting)
     break; }
 done
 

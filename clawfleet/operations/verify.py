@@ -43,6 +43,8 @@ def verify() -> Commands:
         "chip": seen.chip,
         "memory_bytes": seen.memory,
         "ollama": seen.ollama_server,
+        # Homebrew's service has another cache and attention than the app.
+        "ollama_owner": seen.ollama_owner,
         "openclaw": seen.openclaw,
     }
     mac.results |= as_data(checks, latencies)

@@ -172,6 +172,7 @@ def test_report_names_the_run(story: Story) -> None:
     assert newest["pyinfra"].startswith("3.")
     about = newest["macs"]["mac1"]["about"]
     assert (about["openclaw"], about["chip"]) == (story.version, "Apple M2 Pro")
+    assert about["ollama_owner"] == "formula"
 
 
 def test_a_deployed_mac_has_none_of_the_known_troubles(story: Story) -> None:

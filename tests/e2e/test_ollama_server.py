@@ -143,6 +143,15 @@ def test_the_app(lab: Lab, reports: Path, name: str, version: str) -> None:
     assert said(mac, f"sqlite3 {kept} 'SELECT context_length FROM settings;'") == default
     assert not changed(lab, mac, reports, "--data", "ollama_app_settings=change")
 
+    # Looking at an app that does not run leaves nothing beside its database.
+    said(mac, 'pkill -x -U "$(id -u)" Ollama')
+    beside = f"ls {DATABASE}*"
+    until("a closed database", lambda: "-wal" not in said(mac, beside))
+    dry = pyinfra(lab, "--dry", "--limit", mac.name, task=TASK, reports=reports)
+    assert "Will start Ollama" in dry.log
+    assert "-wal" not in said(mac, beside)
+    assert changed(lab, mac, reports)
+
     assert changed(lab, mac, reports, task="tasks/remove.py")
     assert said(mac, CONTEXT) == default
     assert not changed(lab, mac, reports, task="tasks/remove.py")

@@ -66,6 +66,20 @@ def test_a_database_that_its_app_has_closed_can_be_read_only(tmp_path: Path) -> 
     assert "\ncontext_length = 4096\n" in out
 
 
+@pytest.mark.parametrize("program", ["real", "stand-in"])
+def test_reading_leaves_nothing_beside_a_closed_database(tmp_path: Path, program: str) -> None:
+    real = shutil.which("sqlite3")
+    if program == "real" and real is None:
+        pytest.skip("no sqlite3 on this machine")
+    words = [real] if program == "real" and real else STAND_IN
+    database.open_(tmp_path / "db.sqlite", traits("0.32.3")).close()
+    immutable = f"file:{tmp_path}/db.sqlite?immutable=1"
+    ok, out = call(words, ["-readonly", *QUIET, "-line", immutable, ROW], tmp_path)
+    assert ok
+    assert "context_length = 0\n" in out
+    assert [path.name for path in tmp_path.iterdir()] == ["db.sqlite"]
+
+
 def test_an_upgrade_forgets_the_old_default_and_keeps_a_choice(tmp_path: Path) -> None:
     for name, chosen, after in (("a", None, 0), ("b", 8192, 8192)):
         old = database.open_(tmp_path / name, traits("0.16.1"))

@@ -220,6 +220,16 @@ def test_a_changed_environment_is_a_reason_to_restart() -> None:
     assert ollama.plan(again, settings()).files == ()
 
 
+def test_a_file_that_homebrew_would_ignore_is_closed() -> None:
+    snapshot = equipped()
+    env = replace(snapshot.ollama_env, mode="664")
+    plan = ollama.plan(replace(snapshot, ollama_env=env), settings())
+    (change,) = plan.files
+    assert (change.same, change.mode) == (True, "600")
+    assert "others may write it (mode 664)" in change.reasons[1]
+    assert [step.title for step in plan.steps] == ["restart Ollama"]
+
+
 def test_the_apps_environment_is_not_ours() -> None:
     plan = ollama.plan(with_app(), settings())
     assert plan.files == ()

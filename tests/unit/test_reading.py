@@ -369,16 +369,22 @@ esac""",
     command(
         mac,
         "sqlite3",
-        """[ "$1" = -readonly ] || exit 1
+        """[ "$1" = -readonly ] && [ "$6" = "$(cat "$HOME/expected")" ] || exit 1
 printf '     id = 1\\ncontext_length = 4096\\n device_id = 1234\\n  expose = 0\\n'""",
     )
     write(mac, "Applications/Ollama.app/Contents/Info.plist")
     write(mac, "Library/Application Support/Ollama/db.sqlite")
+    write(mac, "Library/Application Support/Ollama/db.sqlite-wal")
+    write(mac, "expected", "db.sqlite")
     snapshot = read(mac, shell, prefix=str(mac / "nothing"))
     assert snapshot.ollama_variables == {"OLLAMA_KEEP_ALIVE": "5m", "OLLAMA_X": ""}
     assert snapshot.ollama_app_pids == (600,)
     assert snapshot.ollama_app_settings == {"context_length": "4096", "expose": "0"}
     assert snapshot.ollama_owner == "app"
+    # Nobody has it open: nothing may be left beside it.
+    (mac / "Library/Application Support/Ollama/db.sqlite-wal").unlink()
+    write(mac, "expected", "file:db.sqlite?immutable=1")
+    assert read(mac, shell, prefix=str(mac / "nothing")).ollama_app_settings
     command(mac, "sqlite3", "echo 'Error: file is not a database' >&2; exit 26")
     assert read(mac, shell, prefix=str(mac / "nothing")).ollama_app_settings == {}
 

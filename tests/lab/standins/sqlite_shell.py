@@ -1,7 +1,8 @@
 """``sqlite3``: the shell that comes with macOS, as far as scripts call it.
 
-``sqlite3 [-readonly] [-batch] [-line] [-init FILE] [-cmd COMMAND] DATABASE SQL``. Output as of
-the real one: values joined by ``|``, or with ``-line`` one ``name = value`` a line, names aligned.
+``sqlite3 [-readonly] [-batch] [-line] [-init FILE] [-cmd COMMAND] DATABASE SQL``, the database
+also as a ``file:`` address. Output as of the real one: values joined by ``|``, or with ``-line``
+one ``name = value`` a line, names aligned.
 """
 
 from __future__ import annotations
@@ -56,9 +57,11 @@ def main(argv: list[str]) -> int:
         return 1
     address = plain[0]
     if not address.startswith("file:"):  # the real one takes both, too
-        mode = "?mode=ro" if "readonly" in flags else ""
-        escaped = address.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-        address = f"file:{escaped}{mode}"
+        address = plain[0]
+    if not address.startswith("file:"):
+        address = "file:" + address.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    if "readonly" in flags:
+        address += ("&" if "?" in address else "?") + "mode=ro"
     try:
         found = sqlite3.connect(address, uri=True, isolation_level=None, timeout=patience)
         sys.stdout.write(shown(found.execute(plain[1]), lines="line" in flags))
