@@ -71,6 +71,13 @@ def test_troubles_are_told_and_mended(small_lab: Lab, reports: Path, tmp_path: P
     for mac in macs:
         awake(mac)
 
+    # A conversation that fits, with the count that OpenClaw keeps of it.
+    brew = macs[1].spec.homebrew_prefix
+    turn = "openclaw agent --agent main --message hi --json"
+    macs[1].exec(f'PATH="{brew}/opt/node@22/bin:{brew}/bin:$PATH"; {turn}', check=True)
+    kept = json.loads(macs[1].read(sessions_of(macs[1])))["agent:main:main"]
+    assert 5000 < kept["totalTokens"] < 32768
+
     # Nothing wrong, and nobody is asked anything, as nothing would be changed.
     before = [still(mac) for mac in macs]
     done = diagnose(small_lab, reports)
