@@ -299,7 +299,8 @@ def check_keys(data: Mapping[str, Any], *, where: str) -> None:
 def check_lasting(data: Mapping[str, Any], *, where: str) -> None:
     """SettingsError for a wish that is meant for one run in data that serves every run."""
     for key, instead in ONE_TIME.items():
-        if data.get(key) is True:
+        # Every word that pydantic takes for true.
+        if str(data.get(key)).lower() in ("true", "t", "yes", "y", "on", "1"):
             raise SettingsError(
                 f"{where}: {key}: true would do it again at every run. Expected it for one run: "
                 f"--data {key}=true{instead}"
@@ -319,7 +320,7 @@ def refuse_literals(data: Mapping[Any, Any], *, where: str) -> None:
 
 
 # pydantic names the branches of a union in the path of an error.
-_BRANCH = re.compile(r"(literal|dict|function-\w+)\[.*|str|int")
+_BRANCH = re.compile(r"(literal|dict|function-\w+)\[.*|str|int|bool")
 
 
 def _explain(where: str, origins: Mapping[str, str], error: Any) -> str:

@@ -10,9 +10,9 @@ from clawfleet.symptoms import Symptoms
 def plan(snapshot: Snapshot, symptoms: Symptoms) -> list[Step]:
     """A step for each folder that others may enter, and for a service's file that they may write.
 
-    Only rights are taken away; links are not followed (``chmod -RP`` of macOS).
+    Only rights are taken away, and with -R no link is followed.
     """
-    commands = [f"chmod -RP go-rwx {quote(path)}" for _, path in symptoms.folders]
+    commands = [f"chmod -R go-rwx {quote(path)}" for _, path in symptoms.folders]
     file = snapshot.ollama_env
     if file.exists and file.mode and int(file.mode, 8) & 0o022:
         commands.append(f"chmod go-rwx {quote(file.path)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from clawfleet import ollama
+from clawfleet import ollama, ollama_server
 from clawfleet.diagnosis.known import DEPLOY, TASK, Case, Known, Seen, quoted
 
 _APP_LINK = "/Applications/Ollama.app/Contents/Resources/ollama"
@@ -123,6 +123,20 @@ def _version(case: Case) -> Iterable[Seen]:
             f"the server is {server}, the command {snapshot.ollama_link or 'ollama'} is {client}",
             "on the Mac: ls -l $(command -v ollama) shows whose it is; brew link --overwrite "
             "ollama for the formula",
+        )
+
+
+def _stale(case: Case) -> Iterable[Seen]:
+    """A server that was started before its file was written, or by something that reads none."""
+    snapshot = case.snapshot
+    if snapshot.ollama_owner != "formula" or _twice(case) or snapshot.ollama_server is None:
+        return
+    wanted = ollama_server.assignments(snapshot.ollama_env.loose_text)
+    if ollama_server.environment(snapshot, wanted) == "old":
+        names = ollama_server.differing(snapshot, wanted)
+        without = f"runs without {', '.join(names)} of" if names else "is older than"
+        yield Seen(
+            f"the server {without} {snapshot.ollama_env.path}", TASK.format("ollama"), "ollama"
         )
 
 
@@ -247,6 +261,17 @@ TROUBLES = (
         "server and command of the installed version",
         f"`{TASK.format('ollama')}`: its owner restarts it",
         _version,
+    ),
+    Known(
+        "ollama-stale",
+        "broken",
+        "Ollama runs with an old environment",
+        "Ollama 仍在使用旧的环境变量",
+        ("(a variable in ollama.env has no effect)",),
+        "Homebrew gives the variables of its file to the service when it starts, and only then",
+        "a server that was started after the file was written",
+        f"`{TASK.format('ollama')}`",
+        _stale,
     ),
     Known(
         "ollama-fight",

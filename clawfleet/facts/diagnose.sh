@@ -35,11 +35,12 @@ log "$HOME/Library/Logs/openclaw/gateway.log"
 log "$HOME/.ollama/logs/server.log"
 [ -z "$BREW" ] || log "$BREW/var/log/ollama.log"
 
-# What others on this Mac could read, where they can enter the folder at all
+# Keys and conversations that others on this Mac could read: only where they may enter the folder
 for d in "$HOME/.openclaw" "$HOME/.clawfleet"; do
-  [ -d "$d" ] || continue
-  find "$d" -prune \( -perm -005 -o -perm -050 -o -perm -001 -o -perm -010 \) -exec stat -f '%Lp %N' {} + 2>/dev/null | lines folders
-  find "$d" -type f \( -name '*.json' -o -name '*.json.*' -o -name '*.env' -o -name '.env' -o -name '*.sqlite' \) \
-    ! -path '*/node_modules/*' ! -path '*/workspace/*' \( -perm -004 -o -perm -040 \) \
+  d=$(cd -P "$d" 2>/dev/null && pwd) || continue
+  case $(stat -f %Lp "$d") in *00) continue;; esac
+  stat -f '%Lp %N' "$d" | lines folders
+  find "$d" \( -name node_modules -o -name workspace \) -prune -o -type f \( -perm -004 -o -perm -040 \) \
+    \( -name '*.json' -o -name '*.json.*' -o -name '*.env' -o -name .env -o -name '*.sqlite' \) \
     -exec stat -f '%Lp %N' {} + 2>/dev/null | head -40 | lines readable
 done

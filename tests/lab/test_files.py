@@ -296,3 +296,15 @@ def test_defaults(mac: FolderMac, plist: str) -> None:
     Path(mac.spec.home, "Library", "Preferences").mkdir(parents=True)
     mac.out("defaults", "write", "com.electron.ollama", "Flag", "-bool", "true")
     assert mac.out("defaults", "read", "com.electron.ollama", "Flag") == "1\n"
+
+
+def test_defaults_of_the_whole_mac(mac: FolderMac) -> None:
+    """Where a Mac is a folder, its /Library is not this machine's."""
+    window = "/Library/Preferences/com.apple.loginwindow"
+    code, output, error = mac.run("defaults", "read", window, "autoLoginUser")
+    assert (code, output) == (1, "")
+    assert "does not exist" in error
+    os.makedirs(mac.spec.path("/Library/Preferences"))
+    mac.out("defaults", "write", window, "autoLoginUser", "mac")
+    assert mac.out("defaults", "read", window, "autoLoginUser") == "mac\n"
+    assert os.path.exists(mac.spec.path(f"{window}.plist"))

@@ -172,6 +172,13 @@ HOSTS: list[tuple[str, Snapshot, Symptoms, dict[str, Any], list[str]]] = [
     ),
     ("ollama-version", healthy(), replace(good(), client="0.16.1"), {}, ["is 0.16.1"]),
     (
+        "ollama-stale",
+        replace(healthy(), ollama_variables={"OLLAMA_CONTEXT_LENGTH": "4096"}),
+        good(),
+        {},
+        ["runs without OLLAMA_CONTEXT_LENGTH of /Users/mac/.homebrew"],
+    ),
+    (
         "ollama-fight",
         healthy(),
         said("Error: listen tcp 127.0.0.1:11434: bind: address already in use"),
@@ -202,7 +209,12 @@ HOSTS: list[tuple[str, Snapshot, Symptoms, dict[str, Any], list[str]]] = [
     ),
     (
         "context-served",
-        with_file(healthy("2026.2.12"), "ollama_env", file(ENV, "OLLAMA_CONTEXT_LENGTH=4096\n")),
+        replace(
+            with_file(
+                healthy("2026.2.12"), "ollama_env", file(ENV, "OLLAMA_CONTEXT_LENGTH=4096\n")
+            ),
+            ollama_variables={"OLLAMA_CONTEXT_LENGTH": "4096"},
+        ),
         replace(good(), served=()),
         {},
         ["ollama.env says 4096"],

@@ -159,7 +159,7 @@ def test_private_files_are_made_so_by_taking_rights_away() -> None:
     writable = with_file(healthy(), "ollama_env", replace(healthy().ollama_env, mode="666"))
     steps = modes.plan(writable, symptoms)
     assert [step.show for step in steps] == [
-        "chmod -RP go-rwx '/Users/a b/.openclaw'",
+        "chmod -R go-rwx '/Users/a b/.openclaw'",
         f"chmod go-rwx {ENV}",
     ]
     assert modes.plan(healthy(), good()) == []

@@ -199,10 +199,11 @@ def test_good_settings_of_the_command_line_pass(folder: Path, argument: str) -> 
 
 
 @pytest.mark.parametrize("wish", ["reset_sessions", "fix"])
+@pytest.mark.parametrize("word", ["true", "'Yes'", "1"])
 def test_what_is_meant_for_one_run_is_refused_in_a_file(
-    folder: Path, wish: str, capsys: pytest.CaptureFixture[str]
+    folder: Path, wish: str, word: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (folder / "hosts.yml").write_text(f"all:\n  hosts:\n    mini-1:\n      {wish}: true\n")
+    (folder / "hosts.yml").write_text(f"all:\n  hosts:\n    mini-1:\n      {wish}: {word}\n")
     said = load(folder, capsys)
     assert f"hosts.yml, host mini-1: {wish}: true would do it again at every run" in said
     assert f"--data {wish}=true" in said

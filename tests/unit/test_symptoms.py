@@ -80,15 +80,16 @@ API_PS = {"models": [{"name": "a:b", "size": 9, "size_vram": 7, "context_length"
 
 def commands(**more: str) -> dict[str, str]:
     """Stand-ins that print what real Macs print."""
+    real = shutil.which("stat")
     found = {
         "pmset": f"if [ \"$2\" = custom ]; then\ncat <<'END'\n{CUSTOM}END\nelse\ncat <<'END'\n"
         f"{PMSET}END\nfi",
         "scutil": f"cat <<'END'\n{SCUTIL}END",
         "fdesetup": "echo 'FileVault is Off.'",
         "defaults": "echo mac",
-        "stat": "case $3 in /dev/console) echo mac;; *) "
-        'case $2 in %Su) echo eve;; %m) echo 1763850000;; *) shift 2; for f; do echo "755 $f"; '
-        "done;; esac;; esac",
+        "stat": "case $3 in /dev/console) echo mac; exit;; esac; case $2 in %Su) echo eve;; "
+        f'%m) echo 1763850000;; %Lp) {real} -c %a "$3" 2>/dev/null || {real} -f %Lp "$3";; '
+        '*) shift 2; for f; do echo "755 $f"; done;; esac',
         "curl": f"cat <<'END'\n{json.dumps(API_PS)}\nEND",
         "ps": f"cat <<'END'\n{PS}END",
         "ollama": f"cat <<'END'\n{MISMATCH}END",
