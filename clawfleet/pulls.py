@@ -46,8 +46,8 @@ class Pull:
     def lines(self) -> list[str]:
         """What will be done, for a person."""
         size = gigabytes(self.size) if self.size else ""
-        if self.size and self.to_fetch is not None and self.to_fetch != self.size:
-            size = f"{gigabytes(self.to_fetch)} of {size}"
+        part = size if self.to_fetch is None else gigabytes(self.to_fetch)
+        size = size if part == size else f"{part} of {size}"
         sizes = f" ({size})" if size else ""
         if self.kind == "absent":
             return [f"Will pull {self.model}{sizes}"]

@@ -68,3 +68,9 @@ def until_still(lab: Lab) -> int:
         before = now
         time.sleep(1)  # a span of silence is what is measured
     return now
+
+
+def well(done: Done) -> Done:
+    """A run that has to end well; its log is shown where it does not."""
+    assert done.code == 0, done.log
+    return done

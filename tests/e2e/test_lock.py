@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.deploys import Done, pyinfra, report
-from tests.e2e.registry import GPT, control, fetched, models, registry, run, size, wish
+from tests.e2e.registry import GPT, control, fetched, models, registry, run, size, well, wish
 from tests.lab.lab import Lab, Mac
 from tests.lab.standins.ollama_store import Model, seed
 
@@ -43,7 +43,7 @@ def give(mac: Mac, revision: int) -> Model:
 
 def test_a_fleet_keeps_to_its_lock(lab: Lab, reports: Path) -> None:
     first, second = lab.macs.values()
-    assert run(lab, "-y", reports=reports).code == 0
+    well(run(lab, "-y", reports=reports))
     wanted = models(first)[GPT]
 
     dry = renew(lab, "--dry", reports=reports)
@@ -81,8 +81,8 @@ def test_a_fleet_keeps_to_its_lock(lab: Lab, reports: Path) -> None:
 
 def test_the_registry_moved_on(lab: Lab, reports: Path) -> None:
     first, second = lab.macs.values()
-    assert run(lab, "-y", "--limit", "mac1", reports=reports).code == 0
-    assert renew(lab, "-y", "--limit", "mac1", reports=reports).code == 0
+    well(run(lab, "-y", "--limit", "mac1", reports=reports))
+    well(renew(lab, "-y", "--limit", "mac1", reports=reports))
     old = models(first)[GPT]
     new = seed(registry(lab), GPT, revision=3).digest
     mine = give(second, 2).digest
@@ -98,15 +98,15 @@ def test_the_registry_moved_on(lab: Lab, reports: Path) -> None:
     assert (models(first)[GPT], models(second)[GPT]) == (old, mine)
     assert fetched(lab) == 0
     # The choice that the error names.
-    assert renew(lab, "-y", "--data", "lock_from=mac2", reports=reports).code == 0
+    well(renew(lab, "-y", "--data", "lock_from=mac2", reports=reports))
     assert lock(lab)["models"][GPT]["digest"] == f"sha256:{mine}"
     assert renew(lab, "-y", "--data", "lock_from=mac9", reports=reports).code == 1
     assert lock(lab)["models"][GPT]["digest"] == f"sha256:{mine}"
 
 
 def test_a_mac_without_the_model_does_not_get_another_build(lab: Lab, reports: Path) -> None:
-    assert run(lab, "-y", "--limit", "mac1", reports=reports).code == 0
-    assert renew(lab, "-y", "--limit", "mac1", reports=reports).code == 0
+    well(run(lab, "-y", "--limit", "mac1", reports=reports))
+    well(renew(lab, "-y", "--limit", "mac1", reports=reports))
     seed(registry(lab), GPT, revision=3)
     done = run(lab, "-y", "--limit", "mac2", reports=reports)
     assert done.code == 1

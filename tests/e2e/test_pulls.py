@@ -9,7 +9,18 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.deploys import interrupted, report, watched
-from tests.e2e.registry import GPT, control, fetched, models, registry, run, size, until_still, wish
+from tests.e2e.registry import (
+    GPT,
+    control,
+    fetched,
+    models,
+    registry,
+    run,
+    size,
+    until_still,
+    well,
+    wish,
+)
 from tests.lab.lab import Lab, Mac
 from tests.lab.standins.ollama_store import Store
 
@@ -91,7 +102,7 @@ def damage(mac: Mac, lab: Lab, kind: str) -> str:
 def test_broken_models_are_repaired_and_others_left_alone(lab: Lab, reports: Path) -> None:
     mac = lab.macs["mac1"]
     for name in ("qwen3-coder", GPT):
-        assert run(lab, "-y", "--limit", "mac1", reports=reports, only=name).code == 0
+        well(run(lab, "-y", "--limit", "mac1", reports=reports, only=name))
     store = f"{mac.spec.home}/.ollama/models"
     before = mac.exec(f"cd {store} && ls -ln blobs | sort", check=True).stdout
     short, _ = damage(mac, lab, "short"), damage(mac, lab, "missing")
@@ -115,7 +126,7 @@ def test_broken_models_are_repaired_and_others_left_alone(lab: Lab, reports: Pat
 
 def test_a_broken_blob_stays_aside_until_the_new_one_is_there(lab: Lab, reports: Path) -> None:
     mac = lab.macs["mac1"]
-    assert run(lab, "-y", "--limit", "mac1", reports=reports).code == 0
+    well(run(lab, "-y", "--limit", "mac1", reports=reports))
     short = damage(mac, lab, "short")
     mac.set_faults({"ollama.pull": "unknown"})
     assert run(lab, "-y", "--limit", "mac1", reports=reports).code == 1
@@ -123,5 +134,5 @@ def test_a_broken_blob_stays_aside_until_the_new_one_is_there(lab: Lab, reports:
     (path,) = mac.exec(f"ls {kept}/*/{short}", check=True).stdout.decode().split()
     assert mac.exec(f"wc -c < {path}", check=True).stdout.split() == [b"4096"]
     mac.set_faults({})
-    assert run(lab, "-y", "--limit", "mac1", reports=reports).code == 0
+    well(run(lab, "-y", "--limit", "mac1", reports=reports))
     assert mac.exec(f"ls {kept}").returncode != 0

@@ -212,6 +212,7 @@ def test_pauses_of_many_macs_are_spread() -> None:
     assert (min(filter(None, pauses)), max(filter(None, pauses))) == (1.0, 2.0)
 
 
+GB = 10**9
 LOCKED = lock.Lock({"gpt-oss:20b": BUILD})
 
 
@@ -239,10 +240,12 @@ def test_what_is_to_be_pulled_and_why() -> None:
 def test_what_a_cut_pull_brought_is_not_fetched_again() -> None:
     there = replace(mac(None, listed=False), store=Store("/m", {}, {}, {WEIGHTS: 400}))
     assert [pull.to_fetch for pull in (*due(there), *due(there, LOCKED))] == [599, 657]
-    assert due(there, LOCKED)[0].lines() == ["Will pull gpt-oss:20b (0.0 MB of 0.0 MB)"]
+    big = Pull("m", "absent", size=14 * GB, to_fetch=4 * GB)
+    assert big.lines() == ["Will pull m (4.0 GB of 14.0 GB)"]
+    assert replace(big, to_fetch=14 * GB - 1000).lines() == ["Will pull m (14.0 GB)"]
+    assert replace(big, size=None, to_fetch=None).lines() == ["Will pull m"]
 
 
-GB = 10**9
 ROOM = [
     (None, 18 * GB, {}, False),
     (187 * GB, None, {}, False),
