@@ -26,7 +26,8 @@ class Backup:
     run: str
     files: tuple[Kept, ...]
     domain: tuple[str, ...]
-    """``NAME=value`` of variables that the run took out of the GUI domain."""
+    """``NAME=value`` of variables of the GUI domain that the run took out or set, as they were;
+    ``NAME`` of one that was not there."""
 
 
 @dataclass(frozen=True)

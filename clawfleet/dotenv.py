@@ -28,25 +28,26 @@ def ours(text: str) -> set[str]:
     return {match["name"] for match in _ASSIGNMENT.finditer(text) if _is_ours(match)}
 
 
-def put(text: str, name: str, value: str) -> str:
+def put(text: str, name: str, value: str, *, mark: str = MARK, export: bool = False) -> str:
     """The text in which the variable has the value, every other line as it was.
 
-    Another value's line is replaced and keeps its comment; else a line is added. The value may
-    hold no single quote, backslash or control character: then dotenv and sh read the same.
+    Another value's line is replaced and keeps its comment; else a line is added, with `export`
+    where that is wanted. The value may hold no single quote, backslash or control character: then
+    dotenv and sh read the same.
     """
     found = _assignments(text, name)
-    line = f"{name}='{value}' {MARK}"
+    line = f"{name}='{value}' {mark}".rstrip()
     if not found:
         end = "\r\n" if "\r\n" in text else "\n"
         glue = "" if not text or text.endswith("\n") else end
-        return f"{text}{glue}{line}{end}"
+        return f"{text}{glue}{'export ' if export else ''}{line}{end}"
     last = found[-1]
     if _value(last) == value:
         return text
-    export = "export " if last["whole"].startswith("export") else ""
+    exported = "export " if last["whole"].startswith("export") else ""
     comment = (last["comment"] or "").removeprefix(MARK if _is_ours(last) else "").strip()
     kept = f" {comment}" if comment else ""
-    return f"{text[: last.start('whole')]}{export}{line}{kept}{text[last.end('whole') :]}"
+    return f"{text[: last.start('whole')]}{exported}{line}{kept}{text[last.end('whole') :]}"
 
 
 def withdraw(text: str, name: str, before: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from clawfleet import commit, sessions
+from clawfleet import commit, environment, running, sessions
 from clawfleet.capabilities import Capabilities
 from clawfleet.gateway_states import Facts, JobState, PortState, State, state_of
 from clawfleet.launch_agent import drift
@@ -117,9 +117,8 @@ def _because(snapshot: Snapshot, settings: Settings, pending: Sequence[str]) -> 
     reasons = [*snapshot.restart_needed, *pending]
     if snapshot.unfinished and not pending:
         reasons.append(f"run {snapshot.unfinished} was cut off before it was seen well")
-    if snapshot.gateway_port.proxies and settings.proxies == "unset":
-        names = ", ".join(snapshot.gateway_port.proxies)
-        reasons.append(f"the running process has {names} in its environment")
+    if snapshot.gateway is not None and snapshot.gateway.pid is not None:
+        reasons += running.against(snapshot, settings)
     return [*reasons, *outdated(snapshot)]
 
 
@@ -236,7 +235,7 @@ def step(
     verbs = {"install": "install", "reinstall": "install --force"}
     verb = verbs.get(decision.action)
     gone = decision.action == "remove"
-    start = ":" if gone else f"openclaw_gateway {verb}" if verb else "again"
+    start = ":" if gone else f"openclaw_gateway {verb} && around" if verb else "again"
     written = "; ".join(
         f"this {quote(file.path)} {quote(commit.backup_name(file.path))}"
         for file in (snapshot.plist, snapshot.service_env)
@@ -251,6 +250,7 @@ AFTER={":" if gone else "well"}
 probe() {{ {probe(caps)}; }}
 reset() {{ {sessions.while_stopped(snapshot, settings, caps, keys)}; }}
 forget() {{ {sessions.once_well(settings, caps, keys) or ":"}; }}
+around() {{ {_around(snapshot, settings)}; }}
 begin() {{ PORT={opens or port}; {start}; }}
 written() {{ {written if verb else ":"}; }}
 undo() {{ (
@@ -316,6 +316,16 @@ def probe(caps: Capabilities) -> str:
         return f"ask {url}/healthz | grep -Eq '\"ok\": *true'"
     # Any path answers 200 with the control page here, so this proves the listener only.
     return f'[ "$(ask {url}/ -o /dev/null -w "%{{http_code}}")" = 200 ]'
+
+
+def _around(snapshot: Snapshot, settings: Settings) -> str:
+    """sh for what OpenClaw has just installed: the variables of the policy "bypass" in it."""
+    if settings.proxies != "bypass":
+        return ":"
+    values = environment.around(snapshot, settings).items()
+    return "; ".join(f"bypass {name} {quote(value)} || return 1" for name, value in values) + (
+        '; [ -z "$changed" ] || { stop && again; }'
+    )
 
 
 def is_gateway(command: str) -> bool:

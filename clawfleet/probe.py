@@ -64,6 +64,9 @@ def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -
         return Snapshot(kernel=kernel)
 
     files, folders = unpack(one("files.tar"))
+    no_proxy = dict(
+        line.split("=", 1) for line in every("gateway.env") if line[:9].lower() == "no_proxy="
+    )
     processes = {p.pid: p for p in map(process, every("process"))}
 
     def file(name: str) -> File:
@@ -77,9 +80,23 @@ def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -
         return Listener(
             port,
             tuple(processes[pid] for pid in pids if pid in processes),
-            tuple(n for n in PROXY_VARIABLES if n in every(f"{name}.proxy")),
+            tuple(n for n in PROXY_VARIABLES if n in every(f"{name}.env") or no_proxy.get(n))
+            if name == "gateway"
+            else (),
         )
 
+    def places(name: str) -> dict[str, tuple[str, ...]]:
+        """File -> names of variables, of the files in which there are any."""
+        pairs = [value.partition("\t")[::2] for value in every(name)]
+        found = {path if path[0] == "/" else f"~/{path}": tuple(n.split()) for path, n in pairs}
+        return {path: names for path, names in found.items() if names}
+
+    agents = {
+        path: names
+        for path, names in places("agent.proxy").items()
+        if not path.endswith(f"{GATEWAY_LABEL}.plist")
+    }
+    shells, setenv, brew = places("shell.proxy"), places("shell.setenv"), places("brew.proxy")
     sysctl = dict(line.split(": ", 1) for line in every("sysctl") if ": " in line)
     api = [_json(line) for line in every("ollama.api")]
     tags: list[Any] = next((a["models"] for a in api if isinstance(a.get("models"), list)), [])
@@ -190,12 +207,15 @@ def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -
         restart_needed=_lines(file("restart_needed")),
         started=file("started"),
         started_config=file("started_config"),
-        shell_proxies=tuple(f"~/{name}" for name in every("shell.proxy")),
-        agent_proxies=tuple(
-            f"~/{name}"
-            for name in every("agent.proxy")
-            if not name.endswith(f"{GATEWAY_LABEL}.plist")
-        ),
+        gateway_shown="HOME" in every("gateway.env"),
+        gateway_no_proxy=no_proxy,
+        shell_proxies=tuple(shells),
+        shell_setenv=tuple(setenv),
+        agent_proxies=tuple(agents),
+        brew_proxies=tuple(brew),
+        system_proxies=_system_proxies(every("system.proxy")),
+        proxy_names=setenv | shells | agents | brew,
+        domain_set=file("domain"),
     )
 
 
@@ -320,6 +340,19 @@ def seconds(etime: str) -> int:
     for part in clock.split(":"):
         total = total * 60 + int(part)
     return total + (int(days) * 86400 if dash else 0)
+
+
+def _system_proxies(lines: list[str]) -> tuple[str, ...]:
+    """From ``scutil --proxy``: a proxy that is switched off keeps its address, so Enable counts."""
+    found = dict(line.split(" ", 1) for line in lines if " " in line)
+    shown = [
+        f"{kind} {found.get(f'{kind}Proxy', '')}:{found.get(f'{kind}Port', '')}"
+        for kind in ("HTTP", "HTTPS", "SOCKS")
+        if found.get(f"{kind}Enable") == "1"
+    ]
+    # Not its address: a path of it may be secret.
+    automatic = ["a configuration file (PAC)"] if found.get("ProxyAutoConfigEnable") == "1" else []
+    return (*shown, *automatic)
 
 
 def process(line: str) -> Process:

@@ -6,7 +6,17 @@ import json
 import re
 from dataclasses import dataclass, field, replace
 
-from clawfleet import homebrew, json5, ledger, merge, ollama, ollama_app, ownership, patch
+from clawfleet import (
+    domain,
+    homebrew,
+    json5,
+    ledger,
+    merge,
+    ollama,
+    ollama_app,
+    ownership,
+    patch,
+)
 from clawfleet.documents import at, blank
 from clawfleet.ledger import Document, Ledger
 from clawfleet.merge import Remove, show
@@ -24,6 +34,8 @@ class Removal:
     other: list[FileChange] = field(default_factory=list)
     agent: bool = False
     """The LaunchAgent is ours and goes."""
+    domain: list[Step] = field(default_factory=list)
+    """Variables of the GUI domain."""
     steps: list[Step] = field(default_factory=list)
     """Models and Ollama, where that is asked for."""
     notes: list[str] = field(default_factory=list)
@@ -42,11 +54,14 @@ def plan(snapshot: Snapshot, settings: Settings) -> Removal:
     book = ownership.ledger_of(snapshot)
     removal = Removal(agent="gateway" in snapshot.installed and snapshot.plist.exists)
     read = {file.link or file.path: file for file in snapshot.read_by_gateway}
-    read |= {file.link or file.path: file for file in snapshot.also if file.exists}
+    inside = f"{snapshot.home}/.openclaw"
+    state = (f"{inside}/", f"{snapshot.state_folder or inside}/")
+    also = {file.link or file.path: file for file in snapshot.also if file.exists}
+    read |= {path: file for path, file in also.items() if file.path.startswith(state)}
     others = {
         file.link or file.path: file
-        for file in (snapshot.ollama_env, snapshot.brew_env, snapshot.preload)
-        if file.exists
+        for file in (snapshot.ollama_env, snapshot.brew_env, snapshot.preload, *also.values())
+        if file.exists and (file.link or file.path) not in read
     }
     if removal.agent:
         # OpenClaw wrote both when clawfleet asked it to install the service.
@@ -61,6 +76,9 @@ def plan(snapshot: Snapshot, settings: Settings) -> Removal:
         if change and not (change.same and not change.gone):
             guard(file, snapshot)
             (removal.gateway if path in read else removal.other).append(change)
+    removal.domain = domain.without_ours(snapshot)
+    if snapshot.domain_set.exists:
+        removal.other.append(_gone(snapshot.domain_set, "nothing of clawfleet is left"))
     if snapshot.owned.exists:
         # With whatever is written last.
         gone = _gone(snapshot.owned, "nothing of clawfleet is left")

@@ -18,7 +18,7 @@ class Rollback:
     """Files that the gateway reads."""
     other: list[FileChange]
     domain: tuple[str, ...]
-    """``NAME=value`` to set in the GUI domain again."""
+    """``NAME=value`` to set in the GUI domain again, ``NAME`` to unset."""
     notes: list[str]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ from clawfleet.snapshot import Snapshot
 from clawfleet.store import Build
 from clawfleet.symptoms import Symptoms
 
+HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]*")
 FRESH = 60
 """Seconds for which a snapshot of the preparing stage serves the executing one too, where nobody
 was asked a question in between (-y)."""
@@ -221,6 +223,14 @@ def run_id(state: State) -> str:
     return _IDS[state]
 
 
+def fleet(state: State) -> list[str]:
+    """Addresses of all Macs of the inventory, in its order, also of those left out by --limit."""
+    # `@local` and the like are connectors, not addresses.
+    data = [(host.name, host.data.dict()) for host in state.inventory]  # type: ignore[no-untyped-call]
+    found = [str(values.get("ssh_hostname") or name) for name, values in data if name[0] != "@"]
+    return [address for address in found if HOST.fullmatch(address)]
+
+
 def current() -> MacRun:
     """The Mac that pyinfra is dealing with now."""
     state: State = ctx_state.get()  # type: ignore[no-untyped-call]
@@ -233,6 +243,8 @@ def current() -> MacRun:
             {key: value for key, value in data.items() if key in settings_module.FIELDS},
             where=f"settings of {host.name}",
         )
+        hosts = (*settings.no_proxy_hosts, *fleet(state))
+        settings = settings.model_copy(update={"no_proxy_hosts": hosts})
         run = run_id(state)
         lock = lock_file.read(settings)
         known[host.name] = MacRun(host, state, settings, run, lock, transaction=run)

@@ -99,7 +99,9 @@ class Settings(BaseModel):
     gateway_start_timeout: Annotated[int, Field(ge=5, le=1800)] = 180
     gateway_settle: Annotated[int, Field(ge=0, le=120)] = 6
     request_timeout: Annotated[int, Field(ge=10, le=3600)] = 300
-    proxies: Literal["unset", "keep"] = "unset"
+    proxies: Literal["unset", "bypass", "keep"] = "unset"
+    no_proxy_hosts: tuple[str, ...] = ()
+    proxies_in_profiles: bool = False
     reset_sessions: bool | Literal["when-needed"] = False
     config_conflict: Literal["ask-in-diff", "ours", "theirs"] = "ours"
 
@@ -176,6 +178,18 @@ class Settings(BaseModel):
         number = r"(\d+(\.\d+)?(ms|s|m|h))+"
         if isinstance(value, bool) or not re.fullmatch(rf"-?(\d+|{number})", str(value or 0)):
             raise ValueError(f'{value!r} is not a duration such as "30m", "24h", 600 or -1')
+        return value
+
+    @field_validator("no_proxy_hosts")
+    @classmethod
+    def _plain_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in value:
+            # It becomes a part of scripts, and a password in it would stand in every file.
+            if not re.fullmatch(r"(?!.*//)[A-Za-z0-9.*\[][A-Za-z0-9._:*/\[\]-]*", entry):
+                raise ValueError(
+                    f"{entry!r} is not a host for NO_PROXY (such as mini-2.local or 10.0.0.7; no "
+                    "scheme, no user)"
+                )
         return value
 
     @field_validator("agent")

@@ -258,8 +258,25 @@ class Snapshot:
     """``~/.clawfleet/started``: which process clawfleet saw well last, and what that had read."""
     started_config: File = field(default_factory=lambda: File("", None))
     """The openclaw.json with which that process was started."""
+    gateway_shown: bool = False
+    """ps showed the environment of the process that listens on the gateway's port."""
+    gateway_no_proxy: dict[str, str] = field(default_factory=dict)
+    """``no_proxy`` and ``NO_PROXY`` in that environment, also blank ones."""
+
     shell_proxies: tuple[str, ...] = ()
+    """Start files of shells that set a proxy, such as ``~/.zshrc``."""
+    shell_setenv: tuple[str, ...] = ()
+    """Those that set one in launchd's domain."""
     agent_proxies: tuple[str, ...] = ()
+    """LaunchAgents that do so at each login."""
+    brew_proxies: tuple[str, ...] = ()
+    """Files besides `brew_env` that give Homebrew a proxy."""
+    system_proxies: tuple[str, ...] = ()
+    """Proxies of macOS' own settings that are switched on, such as ``HTTP 127.0.0.1:7890``."""
+    proxy_names: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Of each of these files the names of the variables in it."""
+    domain_set: File = field(default_factory=lambda: File("", None))
+    """``~/.clawfleet/domain``: what earlier runs set in the GUI domain, and what was there."""
 
     @property
     def written(self) -> tuple[File, ...]:

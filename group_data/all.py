@@ -145,9 +145,21 @@ gateway_settle = 6
 # Seconds that OpenClaw waits for a model, where its version has the key: loading 18 GB takes time.
 request_timeout = 300
 
-# "unset" takes the eight proxy variables out of everything the gateway starts from; "keep" leaves
-# them (requests to Ollama then go through the proxy and fail).
+# What happens with proxies in what the gateway starts from (docs/proxies.md): "unset" takes all
+# eight variables out, so that OpenClaw uses none for the cloud either; "bypass" leaves them for the
+# cloud, and has NO_PROXY and no_proxy name loopback and the fleet's Macs beside them; "keep" only
+# reports them (requests to Ollama then go through the proxy and fail).
 proxies = "unset"
+
+# Further hosts that "bypass" names in NO_PROXY, such as ["mini-7.local", "10.0.0.7"]. The addresses
+# of this inventory's Macs are named anyway. An entry "local" covers every name that ends in
+# ".local"; ranges (10.0.0.0/8) are not understood by OpenClaw 2026.2.x.
+no_proxy_hosts = []
+
+# Shells' own start files (~/.zshrc, ...) that set a proxy are reported, as they reach only what is
+# started from a terminal. True: a last line is added to each that unsets it ("unset"), or names
+# those hosts in NO_PROXY ("bypass").
+proxies_in_profiles = False
 
 # Forget the agent's conversations, with a backup. True forgets all of them, once: only after
 # --data, as here it would do so at every run. "when-needed" forgets those whose last prompt is as

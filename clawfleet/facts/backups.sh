@@ -7,7 +7,7 @@ kv() { printf '%s\t%s\n' "$1" "$2"; }
 enough=
 set --
 cd "$HOME/.clawfleet/backups" 2>/dev/null && for r in $(ls -1r | grep -E '^[0-9]{8}-[0-9]{6}-[0-9a-f]{4}$'); do
-  [ -f "$r/gateway/list" ] || [ -f "$r/other/list" ] || continue
+  [ -f "$r/gateway/list" ] || [ -f "$r/other/list" ] || [ -f "$r/gateway/domain" ] || continue
   kv run "$r"
   [ -z "$enough" ] || continue
   kv read "$PWD/$r"

@@ -84,9 +84,11 @@ for i in $o; do kv ollama.port "$i"; done
 for i in $g; do kv gateway.port "$i"; done
 p=; for i in $o $g $J; do case ",$p," in *",$i,"*) ;; *) p=${p:+$p,}$i;; esac; done
 [ -n "$p" ] && ps -o pid= -o ppid= -o etime= -o command= -p "$p" | lines process
-# names only: the values may hold passwords
+# Names only, as the values may hold passwords; of NO_PROXY the value counts. HOME shows that macOS
+# showed the environment at all, which it does not for programs that it protects.
+V='https?_proxy|all_proxy|HTTPS?_PROXY|ALL_PROXY|OPENCLAW_PROXY_URL'
 for i in $g; do ps eww -o command= -p "$i" 2>/dev/null | tr ' ' '\n' \
-  | sed -n 's/^\([hHaAnN][tToOlL][tTlL_pP]*[sS]*_*[pP][rR][oO][xX][yY]\)=..*/\1/p' | lines gateway.proxy; done
+  | sed -nE "s/^((no_proxy|NO_PROXY)=.*)/\1/p;s/^($V|HOME)=..*/\1/p" | lines gateway.env; done
 # OLLAMA_* of its server, without what could be a secret; a PATH shows that macOS lets us look
 for i in $o; do ps eww -o command= -p "$i" 2>/dev/null | tr ' ' '\n' | sed -nE '/^OLLAMA_[A-Z_]*(KEY|TOKEN|SECRET|PASS)/d
   s/^(OLLAMA_[A-Z_]*=)/ollama.variable	\1/p
@@ -201,7 +203,7 @@ W=$HOME/Library/LaunchAgents/ai.clawfleet.preload.plist
 file preload "$W" || { set -- "$@" "$W"; launchctl print "$G/ai.clawfleet.preload" 2>/dev/null | lines preload.print; }
 [ -n "$B" ] && { file brew_env "$B/etc/homebrew/brew.env" || set -- "$@" "$B/etc/homebrew/brew.env"; }
 for n in owned:owned.json installed:installed unfinished:unfinished restart_needed:restart-needed \
-  started:started started_config:started.json; do
+  started:started started_config:started.json domain:domain; do
   file "${n%:*}" "$HOME/.clawfleet/${n#*:}" || set -- "$@" "$HOME/.clawfleet/${n#*:}"; done
 IFS='
 '; set -f; for f in $ALSO; do unset IFS; kv also "$f"; file "also.$f" "$f" || set -- "$@" "$f"; done; set +f; unset IFS
@@ -217,9 +219,19 @@ IFS='
 # COPYFILE_DISABLE: else macOS' tar adds an AppleDouble entry for each extended attribute
 [ $# -gt 0 ] && { printf 'files.tar\t'
   COPYFILE_DISABLE=1 tar --no-recursion -cPhf - "$@" 2>/dev/null | base64 | tr -d '\n'; echo; }
+# Proxies in places that the gateway does not start from: "file<TAB>names", never a value
+names() { kv "$1" "$2	$(sort -u | tr '\n' ' ')"; }
 cd "$HOME" 2>/dev/null && {
-  grep -liE '^[^#]*(https?|all)_proxy=' .zshenv .zprofile .zshrc .profile .bash_profile .bashrc 2>/dev/null \
-    | lines shell.proxy
-  grep -liE '(https?|all)_proxy' Library/LaunchAgents/*.plist 2>/dev/null | while IFS= read -r f; do
-    grep -i setenv "$f" >/dev/null && kv agent.proxy "$f"; done; }
+  for f in $(grep -lE "^[^#]*(($V)=|setenv +[\"']?($V))" .zshenv .zprofile .zshrc .zlogin .profile \
+    .bash_profile .bashrc 2>/dev/null); do
+    grep -v '^ *#' "$f" | tr ' \t;&|(){}' '\n' \
+      | sed -nE "s/=(\"\"|'')\$/=/;s/^[\"']?($V)=..*/\1/p" | names shell.proxy "$f"
+    grep -v '^ *#' "$f" | sed -nE "s/.*setenv +[\"']?($V).*/\1/p" | names shell.setenv "$f"
+  done
+  grep -lE "($V)" Library/LaunchAgents/*.plist 2>/dev/null | while IFS= read -r f; do
+    grep -i setenv "$f" >/dev/null && grep -aoE "($V)" "$f" | names agent.proxy "$f"; done; }
+for f in /etc/homebrew/brew.env "$HOME/.homebrew/brew.env" "$HOME/.config/homebrew/brew.env"; do
+  [ -r "$f" ] && sed -nE 's/^((all|https?)_proxy)=..*/\1/p' "$f" | names brew.proxy "$f"; done
+scutil --proxy 2>/dev/null \
+  | sed -nE 's/^  ((HTTP|HTTPS|SOCKS|ProxyAutoConfig)(Enable|Port|Proxy)) : (.*)/\1 \4/p' | lines system.proxy
 kv clawfleet.end 1

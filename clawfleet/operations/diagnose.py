@@ -16,6 +16,7 @@ from clawfleet.diagnosis import modes
 from clawfleet.diagnosis.known import Case, Mend, as_data
 from clawfleet.facts import mac as mac_fact
 from clawfleet.operations import gateway, provision
+from clawfleet.operations.environment import environment
 from clawfleet.operations.mac import Commands, announce, execute, mac_operation, reading_operation
 from clawfleet.plan import Trouble
 from clawfleet.run import MacRun, current
@@ -98,7 +99,7 @@ _STEPS: dict[Mend, PyinfraOperation[[]]] = {
     "modes": private_files,
     "ollama": provision.ollama,
     "config": provision.config,
-    "environment": provision.environment,
+    "environment": environment,
     "gateway": gateway.running,
 }
 

@@ -10,6 +10,7 @@ from pyinfra.api import FunctionCommand
 
 from clawfleet import gateway
 from clawfleet.gateway import Decision
+from clawfleet.operations import environment
 from clawfleet.operations.mac import (
     Commands,
     announce,
@@ -100,7 +101,9 @@ def told(mac: MacRun, decision: Decision, down: str) -> None:
 
 
 def read_back(mac: MacRun) -> None:
-    """The Mac is read again: the process that runs now is the job's, listens and answers."""
+    """The Mac is read again: the process that runs now is the job's, listens and answers, in an
+    environment that the policy for proxies allows."""
+    environment.read_back(mac)
     after = gateway.decide(mac.snapshot, mac.settings, mac.port, ())
     if after.state == "outdated process":
         mac.say(f"the next run would restart it again: {'; '.join(after.reasons)}", "yellow")

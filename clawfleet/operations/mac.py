@@ -299,6 +299,15 @@ def installed(what: str) -> str:
     )
 
 
+def with_stamp(step: Step, reason: str) -> Step:
+    """The step, which first leaves the reason for a restart of the gateway on the Mac."""
+    stamp = (
+        f'umask 077; mkdir -p "$HOME/.clawfleet" && chmod 700 "$HOME/.clawfleet" && '
+        f'printf "%s\\n" {quote(reason)} >> "$HOME/.clawfleet/restart-needed" || exit 1\n'
+    )
+    return replace(step, script=stamp + step.script)
+
+
 def shell(mac: run.MacRun, script: str, timeout: int) -> tuple[bool, Any]:
     """Run sh on the Mac, the script over stdin; its exit code as a bool, and its output."""
     # In braces, so that a link that is cut while the script is sent runs no part of it.

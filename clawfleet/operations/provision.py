@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import replace
 from pathlib import Path
 
 from pyinfra import host
 
-from clawfleet import commit, credentials, lock, preflight, promise, pulls, wish
-from clawfleet import environment as environment_plan
+from clawfleet import credentials, lock, preflight, promise, pulls, wish
 from clawfleet import homebrew as homebrew_plan
 from clawfleet import ollama as ollama_plan
 from clawfleet import openclaw as openclaw_plan
@@ -20,10 +18,10 @@ from clawfleet.operations.mac import (
     announce,
     execute,
     mac_operation,
+    with_stamp,
     write,
 )
 from clawfleet.operations.pull import pull
-from clawfleet.plan import Step, quote
 from clawfleet.run import MacRun, current
 
 _FOLDER = Path(__file__).parents[2] / "templates"
@@ -145,7 +143,7 @@ def openclaw() -> Commands:
     if mac.snapshot.openclaw:
         mac.evidence.append(reason)
     for step in steps:
-        yield execute(_with_stamp(step, reason) if mac.snapshot.plist.exists else step)
+        yield execute(with_stamp(step, reason) if mac.snapshot.plist.exists else step)
 
 
 @mac_operation
@@ -190,36 +188,6 @@ def config() -> Commands:
         yield reload.seen(applied, reasons)
 
 
-@mac_operation
-def environment() -> Commands:
-    """No proxy variable in anything that the gateway starts from."""
-    mac = current()
-    plan = environment_plan.plan(mac.snapshot, mac.settings)
-    for note in plan.notes:
-        mac.say(note, "yellow")
-    if not plan.files and not plan.steps:
-        host.noop("the gateway starts without proxies")
-        return
-    for leak in plan.leaks:
-        mac.say(f"found {', '.join(leak.names)} in {leak.place}")
-    announce(mac, plan.steps, plan.files)
-    reasons = ["proxy variables were taken out of what it starts from"]
-    mac.evidence += reasons
-    if plan.files:
-        yield write(list(plan.files), restart_reasons=reasons)
-    for step in plan.steps:
-        kept = replace(step, script=commit.head(mac.transaction, "gateway") + step.script)
-        yield execute(_with_stamp(kept, reasons[0]))
-
-
 def _templates() -> dict[str, str]:
     names = (wish.CONFIG, wish.AUTH)
     return {name: (_FOLDER / name).read_text(encoding="utf-8") for name in names}
-
-
-def _with_stamp(step: Step, reason: str) -> Step:
-    stamp = (
-        f'umask 077; mkdir -p "$HOME/.clawfleet" && chmod 700 "$HOME/.clawfleet" && '
-        f'printf "%s\\n" {quote(reason)} >> "$HOME/.clawfleet/restart-needed" || exit 1\n'
-    )
-    return replace(step, script=stamp + step.script)

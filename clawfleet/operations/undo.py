@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pyinfra import host
 
-from clawfleet import environment, launch_agent, ownership, preload
+from clawfleet import domain, launch_agent, ownership, preload
 from clawfleet import gateway as gateway_plan
 from clawfleet import ollama as ollama_plan
 from clawfleet import openclaw as openclaw_plan
@@ -49,7 +49,7 @@ def rollback() -> Commands:
         mac.say(rollback_plan.nothing(found))
         host.noop("nothing to put back")
         return
-    set_again = environment.set_again(mac.snapshot, plan.domain)
+    set_again = domain.back(mac.snapshot, plan.domain)
     reason = "files from before a run were put back"
     yield from _go_back(mac, plan.gateway, plan.other, reason, set_again)
 
@@ -66,11 +66,12 @@ def remove() -> Commands:
     plan = removal_plan.plan(mac.snapshot, mac.settings)
     for note in plan.notes:
         mac.say(note, "yellow")
-    if not plan.files and not plan.steps and not mac.cut:
+    if not plan.files and not plan.steps and not plan.domain and not mac.cut:
         mac.say("there is nothing of clawfleet's to take out")
         host.noop("nothing of clawfleet's is here")
         return
-    yield from _go_back(mac, plan.gateway, plan.other, "clawfleet's keys were taken out")
+    reason = "clawfleet's keys were taken out"
+    yield from _go_back(mac, plan.gateway, plan.other, reason, plan.domain)
     announce(mac, plan.steps, ())
     for step in plan.steps:
         yield execute(step)

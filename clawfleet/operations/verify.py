@@ -8,11 +8,12 @@ from collections.abc import Callable
 import httpx
 from pyinfra import host
 
-from clawfleet import gateway, openclaw
+from clawfleet import gateway, openclaw, running
 from clawfleet.connection import client
 from clawfleet.names import same
 from clawfleet.ollama import installed
 from clawfleet.operations import model_proof
+from clawfleet.operations.environment import FIX, read_back
 from clawfleet.operations.mac import Commands, mac_operation, shell
 from clawfleet.plan import Trouble, quote
 from clawfleet.proof import Check, Latency, as_data, turn
@@ -79,10 +80,17 @@ def examine(mac: MacRun) -> tuple[list[Check], list[Latency]]:
         )
         latencies = model_proof.prove(mac, http, layer, rtt) if alive else []
     up = layer("gateway", lambda: _gateway(mac), "pyinfra inventory.py tasks/gateway.py")
+    if up:
+        layer("proxies", lambda: _proxies(mac), FIX)
     if up and alive:
         name = quote(mac.settings.agent)
         layer("agent", lambda: _agent(mac), f"on the Mac: openclaw agent --agent {name} -m hi")
     return checks, latencies
+
+
+def _proxies(mac: MacRun) -> str:
+    read_back(mac)
+    return running.told(mac.snapshot, mac.settings)
 
 
 def _round_trip(http: httpx.Client) -> float:

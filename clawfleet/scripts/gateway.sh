@@ -10,6 +10,21 @@ openclaw_gateway() {
   out=$(openclaw gateway "$@" </dev/null 2>&1) || { why="$out"; return 1; }
   loaded || again
 }
+# bypass NAME VALUE: a variable in what launchd starts the gateway with, as OpenClaw has just written it
+changed=
+bypass() {
+  f=$P; t=$P.clawfleet-env; e=$HOME/.openclaw/service-env/$L.env
+  if [ -f "$e" ] && grep -q /service-env/ "$P"; then
+    grep -Fxq "export $1='$2'" "$e" && return 0
+    f=$e; t=$e.clawfleet-env; rm -f "$t"
+    { grep -v "^export $1=" "$e"; printf "export %s='%s'\n" "$1" "$2"; } > "$t"
+  else
+    [ "$(plutil -extract "EnvironmentVariables.$1" raw -o - "$P" 2>/dev/null)" = "$2" ] && return 0
+    rm -f "$t"; cp -p "$P" "$t" && plutil -replace "EnvironmentVariables.$1" -string "$2" "$t" >/dev/null
+  fi || { why="$1 was not written into $f"; rm -f "$t"; return 1; }
+  chmod "$(stat -f %Lp "$f")" "$t" && mv -f "$t" "$f" && changed=yes && return 0
+  why="$1 was not written into $f"; rm -f "$t"; return 1
+}
 this() { keep "$1" "$2"; due "$2"; }
 finished() { rm -f "$HOME/.clawfleet/unfinished" "$@"; }
 [ $AFTER = well ] || rm -f "$S" "$S.json"

@@ -22,7 +22,10 @@ if [ -f "$B/domain" ]; then
   # A command line can be read by everybody on the Mac, so what holds a password stays out of it.
   grep '@' "$B/domain" | sed 's/=.*//' | while read -r n; do
     say "$n of $D held a password and was not set again; it is in $B/domain"; done
-  w=$(grep -v '@' "$B/domain" | sed 's/&/\&amp;/g;s/</\&lt;/g;s/>/\&gt;/g;s|^\([^=]*\)=\(.*\)|<string>\1</string><string>\2</string>|')
+  # A name alone: the variable was not there.
+  w=$(grep -v '=' "$B/domain" | sed 's|.*|<string>&</string>|')
+  [ -z "$w" ] || in_domain unsetenv "$w" || r=1
+  w=$(grep '=' "$B/domain" | grep -v '@' | sed 's/&/\&amp;/g;s/</\&lt;/g;s/>/\&gt;/g;s|^\([^=]*\)=\(.*\)|<string>\1</string><string>\2</string>|')
   [ -z "$w" ] || in_domain setenv "$w" || r=1
 fi
 exit $r
