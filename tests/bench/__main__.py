@@ -2,6 +2,7 @@
 
 noop    a converged fleet: wall time, SSH sessions, bytes and memory of runs that change nothing
 restart the gateway, restarted for a reason each time: how long nobody answers, and how long bare
+proxies requests to Ollama that reach a proxy set in every place, by policy (real OpenClaw)
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.bench import noop, restart
+from tests.bench import noop, proxies, restart
 
 
 def main(argv: list[str]) -> int:
-    """The command line; 1 when a fleet did not converge, or a gateway was not well again."""
+    """The command line; 1 when what was measured is not as promised."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench",
         description=__doc__,
@@ -30,9 +31,14 @@ def main(argv: list[str]) -> int:
     verb.add_argument("--times", type=int, default=50, help="restarts (50)")
     verb.add_argument("--openclaw", default="2026.2.17", metavar="VERSION")
     verb.add_argument("--dir", help="the lab's folder (default: a temporary one)")
+    verb = verbs.add_parser("proxies")
+    verb.add_argument("--turns", type=int, default=100, help="on each Mac (100)")
+    verb.add_argument("--openclaw", nargs="+", default=["2026.2.17", "2026.9.6"], metavar="VERSION")
     wish = parser.parse_args(argv)
     if wish.verb == "restart":
         return restart.main(wish.times, version=wish.openclaw, folder=wish.dir)
+    if wish.verb == "proxies":
+        return proxies.main(wish.openclaw, wish.turns)
     return noop.main(wish.macs, wish.rtt, wish.runs, version=wish.openclaw, folder=wish.dir)
 
 

@@ -43,13 +43,25 @@ class Done:
 
 
 def pyinfra(
-    lab: Lab, *arguments: str, task: str = "deploy.py", reports: Path, timeout: float = 900
+    lab: Lab,
+    *arguments: str,
+    task: str = "deploy.py",
+    reports: Path,
+    own: Mapping[str, Mapping[str, str]] | None = None,
+    timeout: float = 900,
 ) -> Done:
-    """``pyinfra inventory.py TASK ARGUMENTS`` where the lab's Macs can be reached."""
+    """``pyinfra inventory.py TASK ARGUMENTS`` where the lab's Macs can be reached; `own`: settings
+    of single Macs."""
+    hosts = lab.inventory()
+    text = hosts.read_text()
+    for name, values in (own or {}).items():
+        lines = "".join(f"      {key}: {json.dumps(value)}\n" for key, value in values.items())
+        text = text.replace(f"    {name}:\n", f"    {name}:\n{lines}")
+    hosts.write_text(text)
     environment = {
         **os.environ,
         **PROXIES,
-        "CLAWFLEET_HOSTS": str(lab.inventory()),
+        "CLAWFLEET_HOSTS": str(hosts),
         "PYINFRA_PROGRESS": "off",
     }
     argv = [sys.executable, "-m", "pyinfra", "inventory.py", task, *arguments]

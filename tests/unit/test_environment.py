@@ -3,58 +3,28 @@ from __future__ import annotations
 import plistlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from clawfleet import commit, environment
+from clawfleet import environment, variables
 from clawfleet.plan import Trouble
-from clawfleet.snapshot import PROXY_VARIABLES, Listener, Snapshot
-from tests.unit.factory import HOME, file, healthy, plist, settings, trouble_is_useful, with_file
+from clawfleet.settings import Settings
+from clawfleet.snapshot import Listener, Snapshot
+from tests.unit.factory import (
+    HOME,
+    OLD,
+    equipped,
+    file,
+    healthy,
+    plist,
+    settings,
+    trouble_is_useful,
+    with_file,
+)
 from tests.unit.shells import SHELLS, run
 
 PROXY = "http://me:5ecret@127.0.0.1:7890"
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "names"),
-    [
-        ("", "", ()),
-        ("A=1\n", "A=1\n", ()),
-        (f"A=1\nhttp_proxy={PROXY}\nB=2", "A=1\nB=2", ("http_proxy",)),
-        (f"export HTTPS_PROXY='{PROXY}'\n", "", ("HTTPS_PROXY",)),
-        (f"  export\tno_proxy = {PROXY}\r\nA=1\r\n", "A=1\r\n", ("no_proxy",)),
-        ("# http_proxy=x\n", "# http_proxy=x\n", ()),
-        ("my_http_proxy=x\nhttp_proxy_x=y\n", "my_http_proxy=x\nhttp_proxy_x=y\n", ()),
-        ("NOTE=http_proxy=x\n", "NOTE=http_proxy=x\n", ()),
-        ("http_proxy=\n", "", ("http_proxy",)),
-        ("unset http_proxy\n", "unset http_proxy\n", ()),
-        ("http_proxy=a\nHTTP_PROXY=b", "", ("http_proxy", "HTTP_PROXY")),
-    ],
-)
-def test_lines(before: str, after: str, names: tuple[str, ...]) -> None:
-    assert environment.without_lines(before) == (after, names)
-    assert environment.without_lines(after) == (after, ())
-
-
-@pytest.mark.parametrize("name", PROXY_VARIABLES)
-def test_keys_of_a_plist(name: str) -> None:
-    clean = plist({"TMPDIR": "/tmp"}).decode()
-    dirty = plist({"TMPDIR": "/tmp", name: PROXY}).decode()
-    assert environment.without_keys(dirty) == (clean, (name,))
-    assert environment.without_keys(clean) == (clean, ())
-
-
-@pytest.mark.parametrize(
-    "value", ["<string/>", "<string />", "<string></string>", "<string>\n\ta\n</string>"]
-)
-def test_odd_values_in_a_plist(value: str) -> None:
-    text = (
-        f"<dict>\r\n\t<key>http_proxy</key>\r\n\t{value}\r\n\t<key>A</key><string>b</string></dict>"
-    )
-    assert environment.without_keys(text) == (
-        "<dict>\r\n\t<key>A</key><string>b</string></dict>",
-        ("http_proxy",),
-    )
 
 
 def dirty() -> Snapshot:
@@ -139,95 +109,203 @@ def test_a_binary_plist_is_told() -> None:
     trouble_is_useful(caught.value, "binary plist", "plutil -convert xml1", snapshot.plist.path)
 
 
-LAUNCHCTL = r"""echo "launchctl $*" >> "$HOME/calls"
-case $1 in
-bootstrap)
-  n=$(cat "$HOME/busy" 2>/dev/null || echo 0)
-  if [ "$n" -gt 0 ]; then
-    echo $((n-1)) > "$HOME/busy"; echo "Bootstrap failed: 5: Input/output error" >&2; exit 5
-  fi
-  cp "$3" "$HOME/agent.plist"; [ -e "$HOME/deaf" ] || : > "$HOME/domain";;
-print)
-  case $2 in
-  */ai.clawfleet.domain) printf '\tlast exit code = 0\n';;
-  *) cat "$HOME/domain";;
-  esac;;
-bootout) exit 3;;
-esac"""
+OURS = "127.0.0.1,localhost,::1"
+BOTH = {"NO_PROXY": OURS, "no_proxy": OURS}
 
 
-def unset(home: Path) -> str:
-    home.mkdir()
-    (home / "domain").write_text(
-        "gui/501 = {\n\tenvironment = {\n\t\thttp_proxy => http://p\n\t\tA => b\n\t}\n}\n"
+def around(**wished: Any) -> Settings:
+    return settings(proxies="bypass", **wished)
+
+
+def wrapped(snapshot: Snapshot, lines: str) -> Snapshot:
+    """A LaunchAgent whose wrapper reads the service-env file."""
+    path = snapshot.service_env.path
+    text = snapshot.plist.loose_text.replace("<array>", f"<array><string>{path}</string>", 1)
+    clean = variables.without_keys(text)[0]
+    agent = file(snapshot.plist.path, clean, mode="644")
+    return replace(snapshot, plist=agent, service_env=file(path, lines))
+
+
+def written(snapshot: Snapshot, plan: environment.Plan) -> Snapshot:
+    """The Mac with the files of a plan."""
+    for change in (*plan.files, *plan.other):
+        new = file(change.path, change.after, mode=change.mode)
+        names = ("plist", "service_env", "dotenv", "brew_env")
+        name = next((n for n in names if getattr(snapshot, n).path == change.path), None)
+        if name:
+            snapshot = with_file(snapshot, name, new)
+        else:
+            also = tuple(new if f.path == change.path else f for f in snapshot.also)
+            snapshot = replace(snapshot, also=also)
+    return snapshot
+
+
+def test_around_proxies_in_all_places() -> None:
+    plan = environment.plan(dirty(), around())
+    after = {change.path.rpartition("/")[2]: change.after.decode() for change in plan.files}
+    pinned = plistlib.loads(after["ai.openclaw.gateway.plist"].encode())["EnvironmentVariables"]
+    # The plist's own NO_PROXY was "x".
+    assert pinned == {
+        "HOME": HOME,
+        "http_proxy": PROXY,
+        "NO_PROXY": f"x,{OURS}",
+        "no_proxy": f"x,{OURS}",
+    }
+    assert after["ai.openclaw.gateway.env"] == (
+        f"export HTTPS_PROXY='{PROXY}'\nexport A='b'\n"
+        f"export NO_PROXY='{OURS}'\nexport no_proxy='{OURS}'\n"
     )
-    (step,) = environment.plan(
-        replace(healthy(), gui_environment={"http_proxy": "x"}), settings()
-    ).steps
-    return commit.head("r", "gateway") + step.script
+    assert after[".env"] == (
+        f"ZAI_API_KEY=5ecret\nall_proxy={PROXY}\nNO_PROXY='{OURS}'\nno_proxy='{OURS}'\n"
+    )
+    (step,) = plan.steps
+    assert step.title == "set NO_PROXY, no_proxy in gui/501"
+    assert {leak.place for leak in plan.leaks} >= {
+        "launchd's domain gui/501",
+        "the running gateway",
+    }
+    assert not any("NO_PROXY" in leak.names for leak in plan.leaks)
+    shown = [*plan.notes, *(r for c in plan.files for r in c.reasons), step.script, step.show]
+    assert not any("5ecret" in text for text in shown)
 
 
-@pytest.mark.parametrize("shell", SHELLS)
-def test_a_job_inside_the_domain_unsets(shell: tuple[str, ...], tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    script = unset(home)
-    (home / "busy").write_text("3")
-    run(shell, script, home, commands={"launchctl": LAUNCHCTL, "sleep": ":"}, check=True)
-    job = plistlib.loads((home / "agent.plist").read_bytes())
-    assert job["ProgramArguments"] == [
-        str(tmp_path / "stand-ins" / "launchctl"),
-        "unsetenv",
-        "http_proxy",
+def test_the_second_time_there_is_nothing_to_do() -> None:
+    snapshot = replace(
+        dirty(),
+        brew_env=file("/opt/homebrew/etc/homebrew/brew.env", f"https_proxy={PROXY}\n", mode="644"),
+        also=(file(f"{HOME}/.zshrc", "export http_proxy=x"),),
+    )
+    wished = around(proxies_in_profiles=True, no_proxy_hosts=["mini-2.local"])
+    plan = environment.plan(snapshot, wished)
+    assert len(plan.files) == 3
+    assert len(plan.other) == 2
+    domain = snapshot.gui_environment | dict.fromkeys(BOTH, f"{OURS},mini-2.local")
+    again = environment.plan(replace(written(snapshot, plan), gui_environment=domain), wished)
+    assert (again.files, again.steps, again.other) == ((), (), ())
+
+
+def test_a_wrapper_s_file_is_what_the_gateway_starts_with() -> None:
+    snapshot = wrapped(healthy(), "# Generated by OpenClaw.\nexport A='b'\n")
+    snapshot = replace(snapshot, gui_environment={"http_proxy": PROXY, "NO_PROXY": "corp.example"})
+    plan = environment.plan(snapshot, around())
+    after = {change.path.rpartition("/")[2]: change.after.decode() for change in plan.files}
+    # The domain's own entries are hidden by it from now on, so they are in it.
+    assert after == {
+        "ai.openclaw.gateway.env": "# Generated by OpenClaw.\nexport A='b'\n"
+        f"export NO_PROXY='corp.example,{OURS}'\nexport no_proxy='corp.example,{OURS}'\n",
+        ".env": f"NO_PROXY='{OURS}'\nno_proxy='{OURS}'\n",
+    }
+
+
+def test_without_any_proxy_what_launchd_and_openclaw_read_names_loopback_all_the_same() -> None:
+    plan = environment.plan(healthy(OLD), around())
+    assert [change.path.rpartition("/")[2] for change in plan.files] == [
+        "ai.openclaw.gateway.plist",
+        ".env",
     ]
-    assert job["RunAtLoad"] is True
-    calls = (home / "calls").read_text().splitlines()
-    assert sum(" bootstrap " in call for call in calls) == 4
-    last = [call for call in calls if " print " not in call][-1]
-    assert last.startswith("launchctl bootout gui/")
-    assert not list(tmp_path.glob("clawfleet.*"))
-    kept = home / ".clawfleet" / "backups" / "r" / "gateway" / "domain"
-    assert kept.read_text() == "http_proxy=http://p\n"
-    assert (home / ".clawfleet" / "unfinished").read_text() == "r\n"
+    assert (plan.steps, plan.leaks, plan.other) == ((), (), ())
+
+
+def test_before_there_is_a_gateway_only_openclaws_own_file_is_written() -> None:
+    plan = environment.plan(equipped(), around())
+    assert [change.path.rpartition("/")[2] for change in plan.files] == [".env"]
+    assert environment.around(equipped(), around()) == BOTH
+
+
+def test_homebrews_file_gets_no_proxy_only_beside_a_proxy() -> None:
+    path = "/opt/homebrew/etc/homebrew/brew.env"
+    given = f"HOMEBREW_A=1\nhttps_proxy={PROXY}\nno_proxy=corp\n"
+    (change,) = environment.plan(
+        replace(healthy(), brew_env=file(path, given, mode="644")), around()
+    ).other
+    assert change.after.decode() == given.replace("corp", f"corp,{OURS}")
+    assert change.mode == "644"
+    for wished in (settings(), settings(proxies="keep")):
+        plan = environment.plan(replace(healthy(), brew_env=file(path, given)), wished)
+        assert plan.other == ()
+        assert any(path in note and "only Homebrew" in note for note in plan.notes)
+        assert not any("5ecret" in note for note in plan.notes)
+    plain = replace(healthy(), brew_env=file(path, "HOMEBREW_A=1\n"))
+    assert environment.plan(plain, around()).other == ()
+
+
+def test_ollamas_own_proxy_for_pulls_is_left_to_it() -> None:
+    text = "HTTPS_PROXY=http://me:5ecret@p\nNO_PROXY=localhost\n"
+    for policy in ("unset", "bypass", "keep"):
+        snapshot = healthy()
+        snapshot = replace(snapshot, ollama_env=file(snapshot.ollama_env.path, text))
+        plan = environment.plan(snapshot, settings(proxies=policy))
+        assert snapshot.ollama_env.path not in [c.path for c in (*plan.files, *plan.other)]
+        assert any("only Ollama reads it" in note for note in plan.notes)
+        assert not any("5ecret" in note for note in plan.notes)
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_a_run_that_failed_sets_them_again(shell: tuple[str, ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize("policy", ["unset", "bypass"])
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_profiles_when_asked(shell: tuple[str, ...], policy: str, end: str, tmp_path: Path) -> None:
+    text = f"if true; then\n  export http_proxy=x no_proxy=corp\nfi{end}"
+    profile = file(f"{HOME}/.zshrc", text, mode="644")
+    snapshot = replace(healthy(), shell_proxies=("~/.zshrc",), also=(profile,))
+    assert environment.plan(snapshot, settings(proxies=policy)).other == ()
+    assert environment.profiles(snapshot, settings(proxies=policy)) == []
+    wished = settings(proxies=policy, proxies_in_profiles=True)
+    assert environment.profiles(snapshot, wished) == [f"{HOME}/.zshrc"]
+    (change,) = environment.plan(snapshot, wished).other
+    after = change.after.decode()
+    assert after.startswith(text)
+    assert after.count("\n") == text.count("\n") + (1 if end else 2)
+    # A shell inside a shell reads it again.
+    script = f'{after}{after}echo "${{http_proxy-gone}} ${{no_proxy-}} ${{NO_PROXY-}}"'
     home = tmp_path / "home"
-    run(shell, unset(home), home, commands={"launchctl": LAUNCHCTL, "sleep": ":"}, check=True)
-    kept = home / ".clawfleet" / "backups" / "r" / "gateway" / "domain"
-    kept.write_text("http_proxy=http://p:1/?a=b&c<d\nhttps_proxy=http://me:5ecret@p\n")
-    back = f'say() {{ echo "$*" >&2; }}\n{commit.restore("r")}'
-    done = run(shell, back, home, commands={"launchctl": LAUNCHCTL, "sleep": ":"}, check=True)
-    job = plistlib.loads((home / "agent.plist").read_bytes())
-    assert job["ProgramArguments"][1:] == ["setenv", "http_proxy", "http://p:1/?a=b&c<d"]
-    assert "https_proxy of gui/" in done.stderr
-    assert "5ecret" not in done.stderr
-    assert "5ecret" not in (home / "calls").read_text()
+    home.mkdir()
+    said = run(shell, script, home, check=True).stdout.strip()
+    expected = {"unset": "gone corp", "bypass": f"x corp,{OURS} {OURS}"}
+    assert said == expected[policy]
+    # Another policy replaces the line.
+    other = settings(proxies={"unset": "bypass"}.get(policy, "unset"), proxies_in_profiles=True)
+    (again,) = environment.plan(written(snapshot, environment.plan(snapshot, wished)), other).other
+    assert again.after.decode().count("# clawfleet") == 1
 
 
-def test_a_rollback_sets_them_again_but_for_passwords() -> None:
-    lines = ["http_proxy=http://p:1", "no_proxy=a,b", "https_proxy=http://me:5ecret@p"]
-    snapshot = replace(healthy(), gui_environment={"no_proxy": "a,b"})
-    (step,) = environment.set_again(snapshot, lines)
-    assert "<string>http_proxy</string><string>http://p:1</string>" in step.script
-    assert "no_proxy" not in step.script
-    assert "5ecret" not in step.script
-    assert environment.set_again(snapshot, ["no_proxy=a,b"]) == []
+def test_a_plist_in_which_they_have_no_place_is_told() -> None:
+    snapshot = healthy(OLD)
+    raw = plistlib.dumps({"Label": "ai.openclaw.gateway", "ProgramArguments": ["node"]})
+    snapshot = replace(snapshot, plist=file(snapshot.plist.path, raw, mode="644"))
+    with pytest.raises(Trouble) as caught:
+        environment.plan(snapshot, around())
+    trouble_is_useful(caught.value, "EnvironmentVariables", "openclaw gateway install --force")
 
 
-@pytest.mark.parametrize("shell", SHELLS)
-@pytest.mark.parametrize(
-    ("file_name", "content", "said"),
-    [("busy", "99", "Bootstrap failed: 5"), ("deaf", "", "still set in gui/")],
-)
-def test_a_job_that_does_not_come_through_is_told(
-    shell: tuple[str, ...], tmp_path: Path, file_name: str, content: str, said: str
-) -> None:
-    home = tmp_path / "home"
-    script = unset(home)
-    (home / file_name).write_text(content)
-    done = run(shell, script, home, commands={"launchctl": LAUNCHCTL, "sleep": ":"})
-    assert done.returncode == 1
-    assert said in done.stderr
-    assert "http://p" not in done.stderr
-    assert not list(tmp_path.glob("clawfleet.*"))
+def test_places_that_are_only_reported() -> None:
+    snapshot = healthy()
+    config = '{ env: { HTTP_PROXY: "http://me:5ecret@p", vars: { https_proxy: "x" } }, '
+    config += 'proxy: { proxyUrl: "http://me:5ecret@p", loopbackMode: "proxy" } }'
+    snapshot = replace(
+        snapshot,
+        config=file(snapshot.config.path, config),
+        dotenv=file(snapshot.dotenv.path, f"OPENCLAW_PROXY_URL={PROXY}\n"),
+        shell_proxies=("~/.zshrc",),
+        shell_setenv=("~/.zprofile",),
+        brew_proxies=("/etc/homebrew/brew.env",),
+        system_proxies=("HTTP 127.0.0.1:7890",),
+        proxy_names={
+            "~/.zshrc": ("HTTP_PROXY",),
+            "~/.zprofile": ("ALL_PROXY",),
+            "/etc/homebrew/brew.env": ("all_proxy",),
+        },
+    )
+    notes = environment.plan(snapshot, settings()).notes
+    expected = [
+        (snapshot.config.path, "env.HTTP_PROXY, env.vars.https_proxy"),
+        (snapshot.config.path, "loopbackMode is proxy"),
+        (snapshot.dotenv.path, "OPENCLAW_PROXY_URL"),
+        ("~/.zshrc", "HTTP_PROXY"),
+        ("~/.zprofile", "launchctl setenv whenever"),
+        ("/etc/homebrew/brew.env", "all_proxy"),
+        ("macOS' network settings", "HTTP 127.0.0.1:7890"),
+    ]
+    assert len(notes) == len(expected)
+    for words in expected:
+        assert any(all(word in note for word in words) for note in notes), words
+    assert not any("5ecret" in note for note in notes)

@@ -11,7 +11,17 @@ from typing import Any
 
 import pytest
 
-from clawfleet import commit, environment, gateway, homebrew, ollama, openclaw, settings, wish
+from clawfleet import (
+    commit,
+    domain,
+    environment,
+    gateway,
+    homebrew,
+    ollama,
+    openclaw,
+    settings,
+    wish,
+)
 from clawfleet.gateway import Decision
 from clawfleet.plan import FileChange
 from clawfleet.settings import SettingsError
@@ -218,7 +228,7 @@ def made_with(value: str) -> list[str]:
         found += [step.script for step in ollama.plan(replace(mac, ollama_server="0"), given).steps]
         proxies = environment.plan(mac, given)
         found += [step.script for step in proxies.steps]
-        found += [step.script for step in environment.set_again(mac, [f"https_proxy={value}"])]
+        found += [step.script for step in domain.back(mac, [f"https_proxy={value}"])]
         changes = [
             *proxies.files,
             *ollama.plan(mac, given).files,

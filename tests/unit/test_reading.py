@@ -152,6 +152,8 @@ def test_the_script_reads_listeners_without_the_values_of_variables(mac: Path, s
     assert snapshot.gateway_port.pids == (900,)
     assert snapshot.gateway_port.processes[0].age == 2 * 86400 + 1
     assert snapshot.gateway_port.proxies == ("http_proxy", "HTTPS_PROXY")
+    assert snapshot.gateway_no_proxy == {"NO_PROXY": ""}
+    assert not snapshot.gateway_shown, "without HOME it was not the environment"
     assert "pw" not in repr(snapshot)
     assert snapshot.gateway is not None
     assert snapshot.gateway.pid == 900
@@ -191,7 +193,15 @@ def test_the_script_reads_files(mac: Path, shell: str) -> None:
     write(mac, ".clawfleet/restart-needed", "first\nsecond\nfirst\n")
     write(mac, ".zshrc", "# http_proxy=no\nexport HTTP_PROXY=http://me:pw@p\n")
     write(mac, ".bashrc", "# http_proxy=no\nunset http_proxy\n")
-    write(mac, "Library/LaunchAgents/env.plist", "launchctl setenv http_proxy x")
+    write(
+        mac,
+        ".zprofile",
+        "case $TERM in *) launchctl setenv 'ALL_PROXY' http://me:pw@p;; esac\n"
+        "off() { unset http_proxy; export https_proxy='' all_proxy=; }\n",
+    )
+    write(mac, ".zshenv", 'p=http://me:pw@p; export HTTPS_PROXY=$p http_proxy="$p"\n')
+    write(mac, ".homebrew/brew.env", "https_proxy=http://me:pw@p\nall_proxy=\nNO_PROXY=x\n")
+    write(mac, "Library/LaunchAgents/env.plist", "launchctl setenv http_proxy x HTTPS_PROXY x")
     write(mac, "Library/LaunchAgents/other.plist", "<key>HTTPS_PROXY</key><string>x</string>")
     (mac / ".openclaw" / "agents" / "main" / "agent").mkdir(parents=True)
     (mac / ".openclaw" / "agents" / "main" / "agent" / "auth-profiles.json").mkdir()
@@ -202,8 +212,18 @@ def test_the_script_reads_files(mac: Path, shell: str) -> None:
     assert snapshot.ollama_env.text == "OLLAMA_HOST=x"
     assert snapshot.auth.trouble == "not a regular file"
     assert snapshot.restart_needed == ("first", "second")
-    assert snapshot.shell_proxies == ("~/.zshrc",)
+    assert snapshot.shell_proxies == ("~/.zshenv", "~/.zshrc")
+    assert snapshot.shell_setenv == ("~/.zprofile",)
     assert snapshot.agent_proxies == ("~/Library/LaunchAgents/env.plist",)
+    brew = str(mac / ".homebrew" / "brew.env")
+    assert snapshot.brew_proxies == (brew,)
+    assert snapshot.proxy_names == {
+        "~/.zshenv": ("HTTPS_PROXY", "http_proxy"),
+        "~/.zshrc": ("HTTP_PROXY",),
+        "~/.zprofile": ("ALL_PROXY",),
+        "~/Library/LaunchAgents/env.plist": ("HTTPS_PROXY", "http_proxy"),
+        brew: ("https_proxy",),
+    }
     assert "pw" not in repr(snapshot)
 
 
@@ -473,3 +493,55 @@ def test_further_files_are_read_where_that_is_asked(mac: Path, shell: str) -> No
     assert (first.path, first.content, first.folder) == (str(there), b"{}", str(there.parent))
     assert (second.path, second.exists) == (str(gone), False)
     assert not list(mac.rglob("pwned"))
+
+
+@pytest.mark.parametrize("shell", SH)
+def test_the_running_gateways_no_proxy_is_read_with_its_value(mac: Path, shell: str) -> None:
+    shown = "HOME=/Users/mac no_proxy=corp.example,::1 HTTP_PROXY=http://me:pw@p NO_PROXY=a,b"
+    (mac.parent / "bin" / "ps").write_text(
+        f"#!/bin/sh\ncase $* in *eww*) echo 'node gateway {shown}';;\n"
+        "*) echo '  900 1 01:00 node gateway';; esac\n"
+    )
+    snapshot = read(mac, shell, prefix=str(mac / "nothing"))
+    assert snapshot.gateway_shown
+    assert snapshot.gateway_no_proxy == {"no_proxy": "corp.example,::1", "NO_PROXY": "a,b"}
+    assert snapshot.gateway_port.proxies == ("no_proxy", "HTTP_PROXY", "NO_PROXY")
+    assert "pw" not in repr(snapshot)
+
+
+SCUTIL = """cat <<'END'
+<dictionary> {
+  ExceptionsList : <array> {
+    0 : 192.168.0.0/16
+    1 : HTTPEnable : 1
+  }
+  ExcludeSimpleHostnames : 0
+  HTTPEnable : 1
+  HTTPPort : 7899
+  HTTPProxy : 127.0.0.1
+  HTTPSEnable : 0
+  HTTPSPort : 7899
+  HTTPSProxy : 127.0.0.1
+  ProxyAutoConfigEnable : 1
+  ProxyAutoConfigURLString : http://me:pw@pac
+  SOCKSEnable : 1
+  SOCKSPort : 7900
+  SOCKSProxy : proxy.example
+}
+END
+"""
+
+
+@pytest.mark.parametrize("shell", SH)
+def test_macos_own_proxies_are_read_as_far_as_they_are_switched_on(mac: Path, shell: str) -> None:
+    command = mac.parent / "bin" / "scutil"
+    command.write_text(f"#!/bin/sh\n{SCUTIL}")
+    command.chmod(0o755)
+    snapshot = read(mac, shell, prefix=str(mac / "nothing"))
+    assert snapshot.system_proxies == (
+        "HTTP 127.0.0.1:7899",
+        "SOCKS proxy.example:7900",
+        "a configuration file (PAC)",
+    )
+    command.write_text("#!/bin/sh\nprintf '<dictionary> {\\n  FTPPassive : 1\\n}\\n'\n")
+    assert read(mac, shell, prefix=str(mac / "nothing")).system_proxies == ()

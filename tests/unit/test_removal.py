@@ -11,6 +11,7 @@ from clawfleet.plan import FileChange, Trouble
 from clawfleet.snapshot import File, Model, Snapshot
 from tests.unit.factory import HOME, NEW, OLD, TEMPLATES, TOKEN, file, healthy, settings
 
+NO_MAC = healthy()
 LEDGER = f"{HOME}/.clawfleet/owned.json"
 CONFIG = f"{HOME}/.openclaw/openclaw.json"
 AUTH = f"{HOME}/.openclaw/agents/main/agent/auth-profiles.json"
@@ -178,3 +179,39 @@ def test_a_former_agents_file_is_cleaned_too() -> None:
     _, after = deployed()
     other = replace(after, auth=file(AUTH.replace("/main/", "/work/")), also=(after.auth,))
     assert changes(removal.plan(other, settings()))[AUTH].gone
+
+
+def test_no_proxy_goes_from_every_place_and_the_domain() -> None:
+    wished = settings(proxies="bypass")
+    value = "127.0.0.1,localhost,::1"
+    profile, brew = f"{HOME}/.zshrc", f"{NO_MAC.brew}/etc/homebrew/brew.env"
+    own = {
+        "dotenv": "http_proxy=http://p\nNO_PROXY=corp\n",
+        "brew_env": "https_proxy=http://p\n",
+    }
+    before = replace(
+        healthy(OLD),
+        dotenv=file(ENV, own["dotenv"]),
+        brew_env=file(brew, own["brew_env"], mode="644"),
+        owned=file(LEDGER),
+        domain_set=file(f"{HOME}/.clawfleet/domain", f"NO_PROXY\t\t{value}\n"),
+        gui_environment={"NO_PROXY": value},
+        shell_proxies=("~/.zshrc",),
+        also=(file(profile, "export http_proxy=x\n", mode="644"),),
+    )
+    plan = environment.plan(before, settings(proxies="bypass", proxies_in_profiles=True))
+    assert len(plan.files) == 2
+    assert len(plan.other) == 2
+    after = with_files(before, [*plan.files, *plan.other])
+    line = next(c.after for c in plan.other if c.path == profile)
+    after = replace(after, also=(file(profile, line, mode="644"),))
+    removed = removal.plan(after, wished)
+    found = changes(removed)
+    assert found[ENV].after.decode() == own["dotenv"]
+    assert found[before.plist.path].after == before.plist.content
+    assert found[brew].after.decode() == own["brew_env"]
+    assert found[profile].after == b"export http_proxy=x\n"
+    # Shells and Homebrew read these: no gateway is restarted for them.
+    assert {change.path for change in removed.gateway} == {ENV, before.plist.path}
+    assert found[f"{HOME}/.clawfleet/domain"].gone
+    assert [step.title for step in removed.domain] == ["unset NO_PROXY in gui/501 again"]

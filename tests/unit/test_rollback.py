@@ -173,6 +173,12 @@ def test_a_password_of_the_domain_is_told_and_not_set() -> None:
     assert "pw" not in plan.notes[0]
 
 
+def test_a_variable_that_was_not_there_is_named_without_a_value() -> None:
+    lines = ("NO_PROXY=corp.example", "no_proxy")
+    found = Backups((NEW,), (Backup(NEW, (), lines),), {})
+    assert rollback.plan(found, None, healthy()).domain == lines
+
+
 def test_that_there_is_nothing_to_put_back_is_explained() -> None:
     assert rollback.nothing(Backups((), (), {})) == "no run has changed anything here"
     found = made((NEW, []), now={})

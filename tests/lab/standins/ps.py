@@ -6,6 +6,7 @@ import os
 import sys
 import time
 
+from tests.lab.spec import faults
 from tests.lab.standins.here import complain, mac, root
 from tests.lab.standins.running import Process, processes
 
@@ -168,7 +169,10 @@ def chosen(spec: MacSpec, call: Call) -> list[Process]:
 
 
 def visible(process: Process) -> str:
-    """The environment after the command, without the lab's own variables."""
+    """The environment after the command, without the lab's own variables; with the fault
+    ``ps.environment`` only the command, as macOS shows programs that it protects."""
+    if "ps.environment" in faults(process.spec):
+        return process.command
     hidden = ("CLAWFLEET_LAB", "PYTHONPATH")
     pairs = [f"{key}={value}" for key, value in process.environment.items()]
     return " ".join([process.command, *(pair for pair in pairs if not pair.startswith(hidden))])
