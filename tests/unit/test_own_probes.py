@@ -14,6 +14,9 @@ from tests.unit.factory import REPO
 
 SOURCES = sorted((REPO / "clawfleet").rglob("*.py"))
 SCRIPTS = sorted((REPO / "clawfleet").rglob("*.sh"))
+DOWNLOADS = {"homebrew.py": "--retry", "registry.sh": '"$URL"'}
+"""File -> what tells its call that asks the internet (Homebrew's installer, Ollama's registry): that
+one takes the user's proxy, as he would."""
 _CLIENTS = {"Client", "AsyncClient", "HTTPTransport", "get", "post", "put", "delete", "stream"}
 
 
@@ -33,8 +36,8 @@ def test_every_call_of_curl_keeps_away_from_proxies() -> None:
     for name, call in found:
         # -q as the first option: else ~/.curlrc may name a proxy.
         assert call.startswith("curl -q "), (name, call)
-        if name == "homebrew.py" and "--retry" in call:
-            continue  # the installer comes from the internet, with the user's proxy
+        if name in DOWNLOADS and DOWNLOADS[name] in call:
+            continue
         if call.startswith('curl -q "$@"'):
             continue  # the words before it, which the next test looks at
         for request in call.split("--next"):
