@@ -91,4 +91,4 @@ def test_told() -> None:
 def test_a_gateway_that_does_not_run_has_no_environment_to_complain_of() -> None:
     snapshot = replace(healthy(), gateway=None, gateway_port=Listener(18789), gateway_http=0)
     decision = gateway.decide(snapshot, settings(proxies="bypass"), 18789, ())
-    assert decision.reasons == ("it is installed but not loaded",)
+    assert decision.reasons == ("it is installed but not loaded, and never was",)
