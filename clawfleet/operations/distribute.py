@@ -120,18 +120,20 @@ def _key(one: Pull) -> str:
     return normalise(one.model) + (f"@{one.locked.short}" if one.locked else "")
 
 
-def peers(mac: MacRun) -> dict[str, MacRun]:
-    """The Macs of this run that take part, by name; also this one.
+def takes_part(mac: MacRun) -> bool:
+    """Whether a Mac gives models to others and takes them. One that is this machine itself does
+    not: nobody came in to it over SSH."""
+    return mac.settings.distribution == "lan" and transport_of(mac.host) is not None
 
-    A Mac that is this machine itself does not: nobody came in to it over SSH.
-    """
+
+def peers(mac: MacRun) -> dict[str, MacRun]:
+    """The Macs of this run that take part, by name; also this one."""
     active: list[Host] = mac.state.inventory.get_active_hosts()
-    reached = [host for host in active if transport_of(host) and not is_lost(host)]
-    found = {host.name: run.of(mac.state, host) for host in reached}
+    found = {host.name: run.of(mac.state, host) for host in active if not is_lost(host)}
     return {
         name: other
         for name, other in sorted(found.items())
-        if other.settings.distribution == "lan" and other.trouble is None
+        if takes_part(other) and other.trouble is None
     }
 
 
@@ -150,14 +152,14 @@ def owners(mac: MacRun, one: Pull) -> dict[str, Build]:
 
 def to_pull(mac: MacRun, due: Sequence[Pull]) -> list[Pull]:
     """Those of the models that no other Mac of the run can give to this one."""
-    if mac.settings.distribution != "lan":
+    if not takes_part(mac):
         return [*due]
     return [one for one in due if not one.locked or not owners(mac, one)]
 
 
 def lines(mac: MacRun, due: Sequence[Pull]) -> list[str]:
     """What will be done, for a person; where each model comes from, as far as that can be told."""
-    if mac.settings.distribution != "lan" or not due:
+    if not takes_part(mac) or not due:
         return [line for one in due for line in one.lines()]
     wanted = {mac.host.name: [_key(one) for one in due]}
     board = Board(holders={_key(one): _fleet(mac).holders(mac, one) for one in due})
