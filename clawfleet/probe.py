@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import io
+import ipaddress
 import json
 import re
 import tarfile
@@ -198,6 +199,8 @@ def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -
         also=tuple(file(f"also.{path}") for path in every("also")),
         installed=_lines(file("installed")),
         unfinished=_first(file("unfinished")),
+        reached=_reached(one("ssh.connection") or "", one("ssh.address")),
+        lan_access=_access(one("lan.access")),
         gateway_port=listener("gateway", gateway_port),
         gateway=job("gateway"),
         gateway_override=_OVERRIDES.get(one("gateway.override") or "", ""),
@@ -302,6 +305,23 @@ def _store(
         unread = File(whole, None, trouble="not readable by this user")
         found[_named(manifest)] = files.get(whole, unread)
     return Store(path, found, sizes, partials)
+
+
+def _reached(connection: str, other: str | None) -> tuple[str, int] | None:
+    """Address and port at which a Mac was reached, from sshd's ``SSH_CONNECTION``: "client port
+    server port". None where it is no address that another Mac could use."""
+    words = connection.split()
+    if len(words) != 4 or not words[3].isdigit():
+        return None
+    try:
+        address = ipaddress.ip_address(other or words[2].partition("%")[0])
+    except ValueError:
+        return None
+    return None if address.is_link_local else (str(address), int(words[3]))
+
+
+def _access(said: str | None) -> Literal["none", "open", "left"]:
+    return "open" if said == "open" else "left" if said == "left" else "none"
 
 
 def _available(df: list[str]) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -74,6 +75,8 @@ class MacRun:
     """What a diagnosis has found that `fix` mends."""
     symptoms: Symptoms = field(default_factory=Symptoms)
     """What only a diagnosis looks at, as it was last seen."""
+    _reading: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    _changes: int = 0
     _snapshot: Snapshot | None = None
     _stage: StateStage | None = None
     _at: float = 0.0
@@ -96,11 +99,16 @@ class MacRun:
     @property
     def snapshot(self) -> Snapshot:
         """The Mac as it is: read once per stage, and again after a step that changed it."""
-        self.enter_stage()
-        if self._snapshot is None:
-            self._snapshot = self._read()
-            self._at = time.monotonic()
-        return self._snapshot
+        # Other Macs may want to know what this one has, while it reads itself.
+        with self._reading:
+            self.enter_stage()
+            found = self._snapshot
+            if found is None:
+                before = self._changes
+                found = self._read()
+                if self._changes == before:
+                    self._snapshot, self._at = found, time.monotonic()
+            return found
 
     def look(self) -> Snapshot:
         """The Mac as it is, for somebody who only looks: a run that was cut off is not gone on
@@ -132,6 +140,7 @@ class MacRun:
 
     def changed(self) -> None:
         """The Mac is no longer what the snapshot says."""
+        self._changes += 1
         self._snapshot = None
 
     def _read(self) -> Snapshot:
@@ -235,6 +244,13 @@ def current() -> MacRun:
     """The Mac that pyinfra is dealing with now."""
     state: State = ctx_state.get()  # type: ignore[no-untyped-call]
     host: Host = ctx_host.get()  # type: ignore[no-untyped-call]
+    mac = of(state, host)
+    mac.enter_stage()
+    return mac
+
+
+def of(state: State, host: Host) -> MacRun:
+    """What this run knows of a Mac, whichever Mac pyinfra is dealing with."""
     known = _RUNS.setdefault(state, {})
     if host.name not in known:
         tune(host)
@@ -248,9 +264,7 @@ def current() -> MacRun:
         run = run_id(state)
         lock = lock_file.read(settings)
         known[host.name] = MacRun(host, state, settings, run, lock, transaction=run)
-    mac = known[host.name]
-    mac.enter_stage()
-    return mac
+    return known[host.name]
 
 
 def runs_alone(file: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -82,6 +83,8 @@ class Settings(BaseModel):
     preload: Literal["primary"] | tuple[str, ...] | None = None
     context_window: Annotated[int, Field(ge=4096)] = 32768
     models: tuple[ModelWish, ...]
+    distribution: Literal["none", "lan"] = "none"
+    distribution_address: str | None = None
     primary: str
     fallbacks: tuple[str, ...] = ()
     pull_proxy: str | None = None
@@ -197,6 +200,16 @@ class Settings(BaseModel):
     def _plain_agent(cls, value: str) -> str:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", value):
             raise ValueError(f"{value!r} is not an agent's id (letters, digits, - and _)")
+        return value
+
+    @field_validator("distribution_address")
+    @classmethod
+    def _numeric(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                ipaddress.ip_address(value)
+            except ValueError:
+                raise ValueError(f"{value!r} is not an address such as 192.168.1.20") from None
         return value
 
     @field_validator("homebrew_prefix")

@@ -243,6 +243,12 @@ class Snapshot:
     """Name of the run that has replaced files of the gateway and was cut off before the gateway
     was seen well again; anything else than a run's name: the note of it is damaged."""
 
+    reached: tuple[str, int] | None = None
+    """Address and port at which this Mac's sshd was reached; None where no other Mac could use
+    it."""
+    lan_access: Literal["none", "open", "left"] = "none"
+    """Another Mac may read models of this one: for a run that lives, or one that died left it."""
+
     gateway_port: Listener = field(default_factory=lambda: Listener(18789))
     gateway: Job | None = None
     gateway_override: Literal["", "enabled", "disabled"] = ""

@@ -100,6 +100,16 @@ pull_stall = 60
 models_lock = "models.lock"
 lock_from = None
 
+# "none": each Mac pulls its models from the internet. "lan": the first Mac that has a model, or
+# pulls it, gives it to the next, and each that has it to a further one: over the Macs' own SSH,
+# with an access for the time of one transfer; where two Macs do not see each other, through this
+# machine (docs/models.md). Not the default, as it lets one Mac come to another one for that time.
+distribution = "none"
+
+# Where the other Macs reach this Mac's SSH, if not at the address at which this machine does: for a
+# host in hosts.yml, such as 192.168.1.20.
+distribution_address = None
+
 # The default model and what OpenClaw tries after it, as PROVIDER/MODEL. Only local models by
 # default: a cloud model in this list means that prompts leave the Mac when the local ones fail.
 primary = "ollama/gpt-oss:20b"

@@ -20,7 +20,15 @@ kv os.version "$(sw_vers -productVersion)"
 U=$(id -u)
 kv user.uid "$U"; kv user.name "$(id -un)"; kv user.home "$HOME"
 sysctl hw.memsize machdep.cpu.brand_string hw.optional.arm64 iogpu.wired_limit_mb 2>/dev/null | lines sysctl
-kv now "$(date +%s)"
+now=$(date +%s); kv now "$now"
+c=${SSH_CONNECTION:-}; kv ssh.connection "$c"
+# Names such as mini.local lead to an address that means something on one cable only
+case $c in *" fe80:"*%*) i=${c##*%}; kv ssh.address "$(ipconfig getifaddr "${i%% *}" 2>/dev/null)";; esac
+# An access that a run gave to another Mac (scripts/lan-open.sh); the run, or its end, takes it back
+if [ -d "$HOME/.clawfleet/lan" ]; then
+  p=; u=; read -r p < "$HOME/.clawfleet/lan/keeper"; read -r u < "$HOME/.clawfleet/lan/until"
+  if [ -n "$p" ] && kill -0 "$p" && [ "$now" -lt "${u:-0}" ]; then kv lan.access open; else kv lan.access left; fi
+fi 2>/dev/null
 
 # launchd: what the GUI domain is, holds and hands down
 G=gui/$U

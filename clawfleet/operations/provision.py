@@ -12,7 +12,7 @@ from clawfleet import homebrew as homebrew_plan
 from clawfleet import ollama as ollama_plan
 from clawfleet import openclaw as openclaw_plan
 from clawfleet import reload as reload_plan
-from clawfleet.operations import registry, reload
+from clawfleet.operations import distribute, registry, reload
 from clawfleet.operations.mac import (
     Commands,
     announce,
@@ -48,7 +48,7 @@ def can_be_provisioned() -> Commands:
         mac.say(note, "yellow")
     due = pulls.plan(mac.snapshot, mac.settings, mac.lock)
     pulls.check_room(due, mac.snapshot)
-    registry.check(mac, due)
+    registry.check(mac, distribute.to_pull(mac, due))
     host.noop("nothing stands in the way")
     yield from ()
 
@@ -99,18 +99,22 @@ def models() -> Commands:
     pulled, one after the other."""
     mac = current()
     due = pulls.plan(mac.snapshot, mac.settings, mac.lock)
-    if not due:
+    left = distribute.leftovers(mac)
+    if not due and not left:
         host.noop("all wanted models are there")
         return
-    registry.check(mac, due)
-    for one in due:
-        for line in one.lines():
-            mac.say(line)
+    registry.check(mac, distribute.to_pull(mac, due))
+    announce(mac, left, ())
+    for line in distribute.lines(mac, due):
+        mac.say(line)
     undecided = promise.undecided(promise.plan(mac.snapshot, mac.settings))
-    mac.renewed.append("the models")
+    for step in left:
+        yield execute(step)
+    if due:
+        mac.renewed.append("the models")
     for one in due:
-        yield pull(one)
-    if mac.executing:
+        yield distribute.obtain(one) if distribute.takes_part(mac) else pull(one)
+    if mac.executing and due:
         yield from _follow(mac, undecided)
 
 

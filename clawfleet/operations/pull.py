@@ -39,10 +39,11 @@ TICK = 0.25
 
 def pull(one: Pull) -> FunctionCommand:
     """A command that pulls one model and proves that it is whole; Trouble where that fails."""
-    return call(partial(_pull, one))
+    return call(partial(pull_now, one))
 
 
-def _pull(one: Pull, mac: MacRun) -> None:
+def pull_now(one: Pull, mac: MacRun) -> None:
+    """Pull one model and prove that it is whole. Trouble where that fails."""
     drop = check_room([one], mac.snapshot)
     if one.aside:
         _put_aside(one, mac, drop=drop)

@@ -1,8 +1,9 @@
 """``python -m tests.bench``: what a run costs, measured on simulated Macs.
 
-noop    a converged fleet: wall time, SSH sessions, bytes and memory of runs that change nothing
-restart the gateway, restarted for a reason each time: how long nobody answers, and how long bare
-proxies requests to Ollama that reach a proxy set in every place, by policy (real OpenClaw)
+noop          a converged fleet: time, SSH sessions, bytes and memory of runs that change nothing
+restart       the gateway, restarted for a reason each time: how long nobody answers, how long bare
+proxies       requests to Ollama that reach a proxy set in every place, by policy (real OpenClaw)
+distribution  one download for the fleet against one for each Mac, through one shared line
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.bench import noop, proxies, restart
+from tests.bench import distribution, noop, proxies, restart
 
 
 def main(argv: list[str]) -> int:
-    """The command line; 1 when what was measured is not as promised."""
+    """The command line; 1 when a fleet did not converge, a gateway was not well again, or an aim
+    was missed."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench",
         description=__doc__,
@@ -34,11 +36,18 @@ def main(argv: list[str]) -> int:
     verb = verbs.add_parser("proxies")
     verb.add_argument("--turns", type=int, default=100, help="on each Mac (100)")
     verb.add_argument("--openclaw", nargs="+", default=["2026.2.17", "2026.9.6"], metavar="VERSION")
+    verb = verbs.add_parser("distribution")
+    verb.add_argument("--macs", type=int, nargs="+", default=[1, 4, 8], metavar="N")
+    verb.add_argument("--size", type=float, default=206, metavar="MB", help="of the models (206)")
+    verb.add_argument("--rate", type=float, default=20, metavar="MB/S", help="of the line (20)")
+    verb.add_argument("--dir", help="the lab's folder (default: a temporary one)")
     wish = parser.parse_args(argv)
     if wish.verb == "restart":
         return restart.main(wish.times, version=wish.openclaw, folder=wish.dir)
     if wish.verb == "proxies":
         return proxies.main(wish.openclaw, wish.turns)
+    if wish.verb == "distribution":
+        return distribution.main(wish.macs, size=wish.size, rate=wish.rate, folder=wish.dir)
     return noop.main(wish.macs, wish.rtt, wish.runs, version=wish.openclaw, folder=wish.dir)
 
 

@@ -62,9 +62,9 @@ class Cost:
     peak: float
 
 
-def pyinfra(lab: Lab, hosts: Path, *arguments: str) -> Run:
-    """Run deploy.py in the lab's network with that inventory, and measure it."""
-    command = [*lab.network(), sys.executable, "-m", "pyinfra", "inventory.py", "deploy.py"]
+def pyinfra(lab: Lab, hosts: Path, *arguments: str, task: str = "deploy.py") -> Run:
+    """Run a task in the lab's network with that inventory, and measure it."""
+    command = [*lab.network(), sys.executable, "-m", "pyinfra", "inventory.py", task]
     environment = {**os.environ, "CLAWFLEET_HOSTS": str(hosts), "PYINFRA_PROGRESS": "off"}
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         began = time.monotonic()

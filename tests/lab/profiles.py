@@ -7,6 +7,7 @@
           running gateway, and proxies left over in every place that the gateway starts from.
 ``half``  Homebrew; Ollama upgraded while the old server still runs; one of the models; Node and
           OpenClaw, but no configuration and no gateway.
+``served``  Homebrew and a running Ollama without any model; nothing else.
 
 Everything is done with the Mac's own commands, as its user would.
 """
@@ -163,9 +164,10 @@ class _Setup:
             f"cat {self.prefix}/var/log/ollama.log",
         )
 
-    def model(self, name: str) -> None:
+    def model(self, name: str, revision: int = 1) -> None:
         """Put a model into the store as if it had been pulled some time ago."""
-        code = f"from tests.lab.standins.ollama_store import seed; seed({self.store!r}, {name!r})"
+        code = "from tests.lab.standins.ollama_store import seed; "
+        code += f"seed({self.store!r}, {name!r}, revision={revision})"
         self.run(f'PYTHONPATH={self.spec.repo} "{self.spec.python}" -S -P -c "{code}"')
 
     @property
@@ -251,7 +253,17 @@ def _half(setup: _Setup) -> None:
     setup.openclaw()
 
 
-PROFILES: Mapping[str, Callable[[_Setup], None]] = {"bare": _bare, "rich": _rich, "half": _half}
+def _served(setup: _Setup) -> None:
+    setup.homebrew()
+    setup.ollama(NEW_OLLAMA)
+
+
+PROFILES: Mapping[str, Callable[[_Setup], None]] = {
+    "bare": _bare,
+    "rich": _rich,
+    "half": _half,
+    "served": _served,
+}
 
 
 def apply(mac: Mac, profile: str, openclaw_version: str) -> None:
@@ -265,6 +277,14 @@ def apply(mac: Mac, profile: str, openclaw_version: str) -> None:
             f"{', '.join(PROFILES)}. Run: python -m tests.lab.profiles {mac.name}=bare"
         )
     PROFILES[profile](_Setup(mac, openclaw_version))
+
+
+def seed(mac: Mac, model: str, revision: int = 1) -> None:
+    """Put a model into a Mac's store as if it had been pulled some time ago; ProfileError.
+
+    The lab's registry publishes revision 1.
+    """
+    _Setup(mac, next(iter(NODE_FOR))).model(model, revision)
 
 
 def main(argv: list[str]) -> int:

@@ -86,7 +86,14 @@ def mac(tmp_path: Path) -> Path:
 
 
 def read(
-    home: Path, shell: str, *, prefix: str = "", also: str = "", show: str = "", models: str = ""
+    home: Path,
+    shell: str,
+    *,
+    prefix: str = "",
+    also: str = "",
+    show: str = "",
+    models: str = "",
+    connection: str = "",
 ) -> Snapshot:
     words = shell.split()
     found = shutil.which(words[0])
@@ -97,7 +104,12 @@ def read(
     run = subprocess.run(
         [found, *words[1:], "-s"],
         input=prelude + SCRIPT,
-        env={"HOME": str(home), "PATH": str(home.parent / "bin"), "TMPDIR": str(home.parent)},
+        env={
+            "HOME": str(home),
+            "PATH": str(home.parent / "bin"),
+            "TMPDIR": str(home.parent),
+            "SSH_CONNECTION": connection,
+        },
         capture_output=True,
         text=True,
         check=False,

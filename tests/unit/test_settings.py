@@ -100,6 +100,8 @@ def test_the_example_of_hosts_loads() -> None:
         ({"fallbacks": "ollama/qwen3-coder"}, ["fallbacks"]),
         ({"agent": "../main"}, ["agent", "'../main'"]),
         ({"agent": "main\n"}, ["agent"]),
+        ({"distribution": "wan"}, ["distribution", "'wan'"]),
+        ({"distribution_address": "mini.local"}, ["distribution_address", "192.168.1.20"]),
         ({"homebrew_prefix": "opt"}, ["homebrew_prefix", "absolute path"]),
         ({"homebrew_prefix": "/a b"}, ["homebrew_prefix"]),
         ({"homebrew_prefix": "/a;reboot"}, ["homebrew_prefix"]),
