@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from clawfleet import gateway
@@ -9,6 +10,8 @@ from clawfleet.diagnosis.known import DEPLOY, TASK, Case, Known, Seen, quoted
 from clawfleet.plan import quote
 from clawfleet.snapshot import GATEWAY_LABEL, Process
 
+_COMMAND = re.compile(r"\bgateway (?!run\b|--)[a-z]")
+"""``openclaw gateway call`` and the like, which only speak to one."""
 YOUNG = 120
 """Seconds: a process that is younger, after several starts that failed, is a crash loop's."""
 
@@ -78,6 +81,7 @@ def _several(case: Case) -> Iterable[Seen]:
         p
         for p in case.symptoms.gateways
         if gateway.is_gateway(p.command)
+        and not _COMMAND.search(p.command)
         and job not in (p.pid, p.ppid)
         and not on_port & {p.pid, p.ppid}
     ]
