@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
-from clawfleet import gateway
+from clawfleet import gateway, started
 from clawfleet.diagnosis.known import DEPLOY, TASK, Case, Known, Seen, quoted
-from clawfleet.plan import quote
+from clawfleet.plan import Trouble, quote
 from clawfleet.snapshot import GATEWAY_LABEL, Process
 
+_COMMAND = re.compile(r"\bgateway (?!run\b|--)[a-z]")
+"""``openclaw gateway call`` and the like, which only speak to one."""
 YOUNG = 120
 """Seconds: a process that is younger, after several starts that failed, is a crash loop's."""
 
@@ -78,6 +81,7 @@ def _several(case: Case) -> Iterable[Seen]:
         p
         for p in case.symptoms.gateways
         if gateway.is_gateway(p.command)
+        and not _COMMAND.search(p.command)
         and job not in (p.pid, p.ppid)
         and not on_port & {p.pid, p.ppid}
     ]
@@ -165,11 +169,29 @@ def _crash_loop(case: Case) -> Iterable[Seen]:
     )
 
 
+def _starts(case: Case) -> bool:
+    """Whether its process is young: after a login a gateway may need a minute."""
+    try:
+        decision = gateway.decide(case.snapshot, case.settings, case.port, ())
+    except Trouble:
+        return False
+    return decision.action == "wait"
+
+
+def _starting(case: Case) -> Iterable[Seen]:
+    job = case.job
+    if job and _starts(case) and not _crashes(case):
+        yield Seen(
+            f"pid {job.pid} was started {job.age} s ago and does not answer yet",
+            "wait a minute and look again",
+        )
+
+
 def _deaf(case: Case) -> Iterable[Seen]:
     job, snapshot = case.job, case.snapshot
     if job is None or job.pid is None or _crashes(case) or _strangers(case) or not _ready(case):
         return
-    if _hand_started(case):
+    if _hand_started(case) or _starts(case):
         return
     if not snapshot.gateway_port.processes and not snapshot.gateway_http:
         yield _restart(f"pid {job.pid} does not listen on port {case.port}")
@@ -188,7 +210,7 @@ def _outdated(case: Case) -> Iterable[Seen]:
 
 
 def _stale(case: Case) -> Iterable[Seen]:
-    reasons = case.snapshot.restart_needed
+    reasons = (*case.snapshot.restart_needed, *started.outdated(case.snapshot))
     if reasons and case.snapshot.unfinished is None and _ready(case):
         yield Seen(f"not restarted since: {'; '.join(reasons)}", TASK.format("gateway"), "gateway")
 
@@ -318,6 +340,17 @@ TROUBLES = (
         _REASONS,
     ),
     Known(
+        "gateway-starting",
+        "note",
+        "The gateway is starting",
+        "网关正在启动",
+        ("Gateway not reachable after waiting",),
+        "its process is young and does not answer yet: after a login, or on a busy Mac",
+        "an answer within `gateway_start_timeout`",
+        "patience",
+        _starting,
+    ),
+    Known(
         "gateway-hangs",
         "broken",
         "The gateway does not answer",
@@ -345,7 +378,8 @@ TROUBLES = (
         "The gateway was not restarted after a change",
         "修改配置后网关尚未重启",
         ("(a change has no effect)",),
-        "a run ended between the change and the restart",
+        "a run ended between the change and the restart, or somebody changed what it reads only at "
+        "its start",
         "a gateway that was started after the last change",
         f"`{TASK.format('gateway')}`",
         _stale,

@@ -8,7 +8,7 @@ from typing import Any
 from clawfleet.sessions import Session
 from clawfleet.snapshot import Listener, Node, Process, Snapshot
 from clawfleet.symptoms import Symptoms, Verdict
-from tests.unit.bad_macs import GATEWAY, SILENT, config, good, job, provider, said
+from tests.unit.bad_macs import GATEWAY, NOW, SILENT, config, good, job, provider, said
 from tests.unit.factory import HOME, file, healthy, plist, with_file
 
 OPENCLAWS: list[tuple[str, Snapshot, Symptoms, dict[str, Any], list[str]]] = [
@@ -115,7 +115,9 @@ OPENCLAWS: list[tuple[str, Snapshot, Symptoms, dict[str, Any], list[str]]] = [
     ),
     (
         "proxy",
-        with_file(healthy(), "dotenv", file(f"{HOME}/.openclaw/.env", "HTTPS_PROXY=http://p\n")),
+        with_file(
+            healthy(), "dotenv", file(f"{HOME}/.openclaw/.env", "HTTPS_PROXY=http://p\n", mtime=1)
+        ),
         good(),
         {},
         ["HTTPS_PROXY in /Users/mac/.openclaw/.env"],
@@ -278,5 +280,19 @@ OPENCLAWS: list[tuple[str, Snapshot, Symptoms, dict[str, Any], list[str]]] = [
         good(),
         {},
         ["not restarted since: openclaw.json was changed"],
+    ),
+    (
+        "gateway-stale",
+        replace(healthy(), openclaw_since=NOW - 10),
+        good(),
+        {},
+        ["OpenClaw 2026.9.6 was put in place after it was started"],
+    ),
+    (
+        "gateway-starting",
+        replace(job(age=5), gateway_http=0, gateway_live=False),
+        good(),
+        {},
+        ["pid 900 was started 5 s ago"],
     ),
 ]

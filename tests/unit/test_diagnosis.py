@@ -11,9 +11,9 @@ from clawfleet import diagnosis
 from clawfleet.diagnosis import modes
 from clawfleet.diagnosis.document import document
 from clawfleet.diagnosis.known import MENDS, Case, Finding
-from clawfleet.snapshot import Listener, Snapshot
+from clawfleet.snapshot import Listener, Process, Snapshot
 from clawfleet.symptoms import Symptoms
-from tests.unit.bad_macs import ENV, HOSTS, SILENT, config, good, provider, said
+from tests.unit.bad_macs import ENV, GATEWAY, HOSTS, SILENT, config, good, provider, said
 from tests.unit.bad_openclaws import OPENCLAWS
 from tests.unit.factory import (
     HOME,
@@ -76,6 +76,16 @@ def test_what_goes_with_others() -> None:
     assert {f.id for f in found(healthy(), asleep)} == {"sleeps", "no-wake"}
     lan = config(healthy(), lambda c: provider(c).update(baseUrl="http://192.168.1.7:11434"))
     assert {f.id for f in found(lan)} == {"base-url", "local-network"}
+
+
+@pytest.mark.parametrize(
+    ("words", "another"),
+    [("", True), (" --port 19000", True), (" run", True), (" call health", False)],
+)
+def test_a_command_that_speaks_to_the_gateway_is_none(words: str, another: bool) -> None:
+    process = Process(7, 1, 9, GATEWAY + words)
+    seen = replace(good(), gateways=(*good().gateways, process))
+    assert [f.id for f in found(healthy(), seen)] == ["several-gateways"] * another
 
 
 def test_every_row_of_the_table_has_a_bad_mac() -> None:
