@@ -75,7 +75,9 @@ def outdated(snapshot: Snapshot) -> tuple[str, ...]:
             reasons.append(f"{_name(file.path)} was changed after it was started")
     if snapshot.openclaw_since > began + TOLERANCE:
         reasons.append(f"OpenClaw {snapshot.openclaw} was put in place after it was started")
-    reasons += not_loaded(snapshot)
+    # Bootstrapped with just this plist: launchd has read it, however `launchctl print` shows it.
+    if not known or known.hashes.get(snapshot.plist.path) != snapshot.plist.sha256:
+        reasons += not_loaded(snapshot)
     if known:
         paths = [".".join(path) for path in unapplied(snapshot)]
         if paths:

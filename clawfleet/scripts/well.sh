@@ -11,8 +11,8 @@ reads() {
 noted() {
   [ -f "$S.json.new" ] || return 0
   e=$HOME/.openclaw/service-env/$L.env
-  printf 'pid\t%s\nbegan\t%s\nwell\t%s\n%s\t%s\n%s\t%s\n' "$pid" "$began" "$(date +%s)" \
-    "$dotenv" "$HOME/.openclaw/.env" "$(sum "$e")" "$e" > "$S.new" &&
+  printf 'pid\t%s\nbegan\t%s\nwell\t%s\n%s\t%s\n%s\t%s\n%s\t%s\n' "$pid" "$began" "$(date +%s)" \
+    "$dotenv" "$HOME/.openclaw/.env" "$(sum "$e")" "$e" "$(sum "$P")" "$P" > "$S.new" &&
     mv -f "$S.json.new" "$S.json" && mv -f "$S.new" "$S"
 }
 ended() { x=$(job 'last exit code'); echo "${x:-$(job 'last terminating signal')}"; }

@@ -483,6 +483,7 @@ def test_how_long_nobody_answered_is_told_and_what_was_read_is_noted(home: Path)
     assert known.hashes == {
         f"{home}/.openclaw/.env": hashlib.sha256(b"A=1\n").hexdigest(),
         f"{home}/.openclaw/service-env/ai.openclaw.gateway.env": "absent",
+        f"{home}/{AGENT}": hashlib.sha256(b"<plist>old</plist>").hexdigest(),
     }
     for path in folder.glob("started*"):
         assert path.stat().st_mode & 0o777 == 0o600

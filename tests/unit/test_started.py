@@ -22,7 +22,7 @@ def noted(snapshot: Snapshot, *, pid: int = 900, began: int = BEGAN, well: int =
     """The Mac with clawfleet's note of the process that runs, written when the files were so."""
     hashes = "".join(
         f"{there.sha256 or 'absent'}\t{there.path}\n"
-        for there in (snapshot.dotenv, snapshot.service_env)
+        for there in (snapshot.dotenv, snapshot.service_env, snapshot.plist)
     )
     text = f"pid\t{pid}\nbegan\t{began}\nwell\t{well or began + 20}\n{hashes}"
     return replace(
@@ -47,7 +47,10 @@ def edited(snapshot: Snapshot, **changes: Any) -> Snapshot:
 def test_a_note_is_read_and_a_damaged_one_is_none() -> None:
     snapshot = noted(healthy())
     assert note(snapshot.started) == Started(
-        900, BEGAN, BEGAN + 20, {ENV: "absent", SERVICE: "absent"}
+        900,
+        BEGAN,
+        BEGAN + 20,
+        {ENV: "absent", SERVICE: "absent", snapshot.plist.path: snapshot.plist.sha256 or ""},
     )
     for text in ("", "pid\tx\nbegan\t1\nwell\t2\n", "began\t1\n", "\x00"):
         assert note(file("/n", text)) is None
@@ -166,6 +169,15 @@ def test_a_plist_that_launchd_has_not_read() -> None:
     assert reasons == ("launchd has loaded OPENCLAW_GATEWAY_TOKEN otherwise than its plist says",)
     words = loaded(base, plist(port=18790, token=TOKEN))
     assert outdated(words) == ("launchd has loaded other arguments than its plist says",)
+
+
+def test_a_plist_with_which_clawfleet_started_it_was_read() -> None:
+    """However a version of macOS shows the job."""
+    shown = loaded(healthy(OLD), plist(token="5ecret-other-token"))
+    assert outdated(shown)
+    assert outdated(noted(shown)) == ()
+    edited_since = replace(noted(shown), plist=file(shown.plist.path, plist(), mode="644"))
+    assert outdated(edited_since)
 
 
 def test_an_openclaw_that_was_put_in_place_since() -> None:
