@@ -134,6 +134,8 @@ def test_hung_two_gateways_and_one_by_hand(lab: Lab, reports: Path) -> None:
 
 
 def test_what_stands_in_its_way_is_told(lab: Lab, reports: Path) -> None:
+    if lab.level != "namespaces":
+        pytest.skip("a job in the system domain needs a Mac with a root of its own (namespaces)")
     one, two, three = lab.macs.values()
     boot_out(one)
     foreign = listening_program(one)
