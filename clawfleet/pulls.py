@@ -119,8 +119,8 @@ def check_published(pull: Pull, published: Build, host: str) -> None:
         f"{pull.model}: build {published.short} is published now, models.lock has "
         f"{pull.locked.short}, {has}",
         expected="the build of models.lock; nothing was pulled or replaced",
-        fix=f"bring it from a Mac that has it (docs/models.md, Pinned versions); or take the new "
-        f"one: delete {pull.model} in models.lock, run again, then {RENEW}{own}",
+        fix=f'bring it from a Mac that has it (distribution = "lan", docs/models.md); or take the '
+        f"new one: delete {pull.model} in models.lock, run again, then {RENEW}{own}",
     )
 
 
