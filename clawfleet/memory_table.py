@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from clawfleet import ollama, promise
 from clawfleet.memory import RESERVE
 from clawfleet.promise import Plan, Promise, gb
@@ -12,12 +14,21 @@ HEAD = ("model", "weights", "context", "memory", "verdict", "to transfer")
 _LEFT = ("model", "context", "verdict")
 
 
-def lines(snapshot: Snapshot, settings: Settings, plan: Plan) -> list[str]:
+def lines(
+    snapshot: Snapshot,
+    settings: Settings,
+    plan: Plan,
+    transfers: Mapping[str, int | None] | None = None,
+) -> list[str]:
     """The table, its sums below it, and why a context is not the one that is wished.
 
-    At most 90 columns wide where the models' names have at most 30 characters.
+    `transfers`: bytes that each pull has to bring (None: not known); without it, what the settings
+    say of the models that are missing. At most 90 columns wide where the models' names have at most
+    30 characters.
     """
-    missing = {wish.id: wish.size for wish in ollama.missing(snapshot, settings)}
+    missing = transfers
+    if missing is None:
+        missing = {wish.id: wish.size for wish in ollama.missing(snapshot, settings)}
     rows = [HEAD, *(_row(each, missing) for each in plan.models)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
     shown = [
@@ -40,7 +51,7 @@ def lines(snapshot: Snapshot, settings: Settings, plan: Plan) -> list[str]:
     return shown
 
 
-def _row(each: Promise, missing: dict[str, int | None]) -> tuple[str, ...]:
+def _row(each: Promise, missing: Mapping[str, int | None]) -> tuple[str, ...]:
     wished = f"{each.wished} -> " if each.wished != each.tokens else ""
     promised = each.tokens if each.verdict != "does not fit" else "none"
     transfer = "-"
@@ -73,7 +84,7 @@ def _gpu(snapshot: Snapshot, plan: Plan) -> list[str]:
     return [text]
 
 
-def _disk(snapshot: Snapshot, missing: dict[str, int | None]) -> list[str]:
+def _disk(snapshot: Snapshot, missing: Mapping[str, int | None]) -> list[str]:
     if not missing or snapshot.disk_free is None:
         return []
     left = snapshot.disk_free - sum(size or 0 for size in missing.values())

@@ -60,11 +60,15 @@ def check(
     return _notes(snapshot, settings)
 
 
-def fit(snapshot: Snapshot, settings: Settings) -> list[str]:
-    """What fits into this Mac with which context, as the lines of a table."""
+def fit(
+    snapshot: Snapshot, settings: Settings, transfers: Mapping[str, int | None] | None = None
+) -> list[str]:
+    """What fits into this Mac with which context, as the lines of a table; `transfers` as for
+    `memory_table.lines`."""
     if snapshot.kernel != "Darwin":
         return []
-    return memory_table.lines(snapshot, settings, promise.weigh(snapshot, settings))
+    weighed = promise.weigh(snapshot, settings)
+    return memory_table.lines(snapshot, settings, weighed, transfers)
 
 
 def _disk(snapshot: Snapshot, settings: Settings) -> None:

@@ -49,9 +49,9 @@ class Pull:
         part = size if self.to_fetch is None else gigabytes(self.to_fetch)
         size = size if part == size else f"{part} of {size}"
         sizes = f" ({size})" if size else ""
-        if self.kind == "absent":
-            return [f"Will pull {self.model}{sizes}"]
-        lines = [f"Will pull {self.model} again{sizes}: {self.kind}, {'; '.join(self.why)}"]
+        again = "" if self.kind == "absent" else " again"
+        because = f": {self.kind}, {'; '.join(self.why)}" if self.why else ""
+        lines = [f"Will pull {self.model}{again}{sizes}{because}"]
         if self.aside:
             names = ", ".join(digest[7:19] for digest in self.aside)
             lines.append(f"  {names} is put aside first: Ollama would take it for whole")
@@ -76,7 +76,7 @@ def plan(snapshot: Snapshot, settings: Settings, lock: Lock | None) -> list[Pull
                 found.why,
                 found.build,
                 locked,
-                {digest: snapshot.store.blobs[digest] for digest in found.wrong},
+                store.wrong(snapshot, build) if build else {},
                 build.size if build else wish.size,
                 store.to_fetch(snapshot, build) if build else _unknown(snapshot, wish),
             )
@@ -119,8 +119,8 @@ def check_published(pull: Pull, published: Build, host: str) -> None:
         f"{pull.model}: build {published.short} is published now, models.lock has "
         f"{pull.locked.short}, {has}",
         expected="the build of models.lock; nothing was pulled or replaced",
-        fix=f"bring it from a Mac that has it (docs/models.md, Pinned versions); or take the new "
-        f"one: delete {pull.model} in models.lock, run again, then {RENEW}{own}",
+        fix=f'bring it from a Mac that has it (distribution = "lan", docs/models.md); or take the '
+        f"new one: delete {pull.model} in models.lock, run again, then {RENEW}{own}",
     )
 
 

@@ -55,8 +55,6 @@ class State:
     """What its manifest says; None where there is none that can be read."""
     why: tuple[str, ...] = ()
     """What is wrong with it, such as ``1194192cf2a1 has 4096 of 18556688736 bytes``."""
-    wrong: tuple[str, ...] = ()
-    """Digests of blobs that are there in a wrong size. A pull takes them for good ones."""
 
 
 def read(manifest: bytes) -> Build:
@@ -93,24 +91,30 @@ def state(snapshot: Snapshot, model: str, locked: Build | None = None) -> State:
     except ValueError as error:
         why = "this user can't read its manifest" if file.trouble else str(error)
         return State("broken", why=(why,))
-    bad = dict(_bad(snapshot, build))
+    bad = tuple(_bad(snapshot, build))
     if listed is None and snapshot.ollama_server and not bad:
         return State("absent")
-    wrong = tuple(digest for digest in bad if digest in snapshot.store.blobs)
     if locked and not build.is_same(locked):
         why = f"build {build.short}, not {locked.short}"
-        return State("outdated", build, (why, *bad.values()), wrong)
-    return State("broken" if bad else "present", build, tuple(bad.values()), wrong)
+        return State("outdated", build, (why, *bad))
+    return State("broken" if bad else "present", build, bad)
 
 
-def _bad(snapshot: Snapshot, build: Build) -> Iterable[tuple[str, str]]:
+def _bad(snapshot: Snapshot, build: Build) -> Iterable[str]:
     for digest, size in build.layers.items():
         found = snapshot.store.blobs.get(digest)
         name = digest.removeprefix("sha256:")[:12]
         if found is None:
-            yield digest, f"{name} is missing ({size} bytes)"
+            yield f"{name} is missing ({size} bytes)"
         elif found != size:
-            yield digest, f"{name} has {found} of {size} bytes"
+            yield f"{name} has {found} of {size} bytes"
+
+
+def wrong(snapshot: Snapshot, build: Build) -> dict[str, int]:
+    """Blobs of this build that are there in a wrong size: digest -> bytes. A pull takes them for
+    good ones."""
+    blobs = snapshot.store.blobs
+    return {d: blobs[d] for d, size in build.layers.items() if blobs.get(d, size) != size}
 
 
 def to_fetch(snapshot: Snapshot, build: Build) -> int:

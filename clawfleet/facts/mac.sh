@@ -136,7 +136,7 @@ kv store.path "$M"
     case $mode in -*) ;; *) continue;; esac
     case $name$more in *-partial*) ;; sha256-*) kv store.blob "$size $name$more";; esac; done
   for m in sha256-*-partial-*; do
-    [ -f "$m" ] && { read -r n < "$m" || [ -n "$n" ]; } && kv store.part "$m $n"; done)
+    n=; [ -f "$m" ] && { read -r n < "$m" || [ -n "$n" ]; } && kv store.part "$m $n"; done)
 d=$M; until [ -d "${d:-/}" ]; do d=${d%/*}; done
 df -Pk "${d:-/}" | lines df
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -9,15 +10,16 @@ from pyinfra import host
 from pyinfra.api import State
 
 from clawfleet import lock, lock_file, run
-from clawfleet import settings as settings_module
 from clawfleet.diff import color
 from clawfleet.lock import Agreement, Found, Lock
 from clawfleet.names import normalise
 from clawfleet.operations.mac import Commands, call, mac_operation
 from clawfleet.plan import Trouble
+from clawfleet.settings import FIELDS, Settings, load
 
-_SEEN: WeakKeyDictionary[State, dict[str, Found | None]] = WeakKeyDictionary()
-"""What each Mac has, by name; None: it was stopped. Gathered anew in the executing stage."""
+_SEEN: WeakKeyDictionary[State, dict[Path, dict[str, Found | None]]] = WeakKeyDictionary()
+"""For each lock what each of its Macs has, by name; None: it could not be read. Gathered anew in
+the executing stage."""
 
 
 @mac_operation
@@ -36,10 +38,9 @@ def written() -> Commands:
         stopped = error
     for note in mine.notes if mine else ():
         mac.say(note, "yellow")
-    others = _others(mac)
-    seen = _SEEN.setdefault(mac.state, {})
+    seen = _SEEN.setdefault(mac.state, {}).setdefault(lock_file.path(mac.settings), {})
     seen[mac.host.name] = mine
-    if others <= seen.keys():
+    if _still_to_come(mac) <= seen.keys():
         macs = [found for name in sorted(seen) if (found := seen[name])]
         seen.clear()
         if macs:
@@ -68,21 +69,30 @@ def _conclude(mac: run.MacRun, macs: list[Found]) -> Commands:
         raise trouble
 
 
-def _others(mac: run.MacRun) -> set[str]:
-    """Names of the Macs that this run still deals with."""
-    active = mac.state.inventory.get_active_hosts()
+def _sharing(mac: run.MacRun) -> dict[str, Settings]:
+    """Settings of all Macs of the inventory that have the same lock, by name."""
+    found = {}
+    for one in mac.state.inventory:
+        data: dict[str, Any] = one.data.dict()  # type: ignore[no-untyped-call]
+        kept = {key: value for key, value in data.items() if key in FIELDS}
+        settings = load(kept, where=f"settings of {one.name}")
+        if lock_file.path(settings) == lock_file.path(mac.settings):
+            found[one.name] = settings
+    return found
+
+
+def _still_to_come(mac: run.MacRun) -> set[str]:
+    """Names of the Macs with the same lock that this run still deals with."""
     known = run.macs(mac.state)
+    active = {one.name for one in mac.state.inventory.get_active_hosts()}
     stopped = {name for name, one in known.items() if one.trouble is not None}
-    return {one.name for one in active} - stopped - {mac.host.name}
+    return (active & _sharing(mac).keys()) - stopped - {mac.host.name}
 
 
 def _agree(mac: run.MacRun, macs: list[Found]) -> Agreement:
-    wanted = set()
-    for one in mac.state.inventory:
-        data: dict[str, Any] = one.data.dict()  # type: ignore[no-untyped-call]
-        kept = {key: value for key, value in data.items() if key in settings_module.FIELDS}
-        wished = settings_module.load(kept, where=f"settings of {one.name}")
-        wanted |= {normalise(model.id) for model in wished.models}
+    wanted = {
+        normalise(model.id) for settings in _sharing(mac).values() for model in settings.models
+    }
     try:
         return lock.agree(macs, mac.lock or Lock(), wanted, mac.settings.lock_from)
     except ValueError as error:

@@ -38,15 +38,16 @@ def can_be_provisioned() -> Commands:
         provision.can_be_provisioned(name="can be provisioned")
     """
     mac = current()
+    due = pulls.plan(mac.snapshot, mac.settings, mac.lock)
+    transfers = {one.model: one.to_fetch for one in due}
     # Before the check, so that it is seen also where it is what stops the Mac.
-    for line in preflight.fit(mac.snapshot, mac.settings):
+    for line in preflight.fit(mac.snapshot, mac.settings, transfers):
         mac.say(line)
     known = mac.secrets()
     for note in preflight.check(mac.snapshot, mac.settings, mac.port, _templates(), known):
         mac.say(note)
     for note in lock.drift(mac.snapshot, mac.settings, mac.lock):
         mac.say(note, "yellow")
-    due = pulls.plan(mac.snapshot, mac.settings, mac.lock)
     pulls.check_room(due, mac.snapshot)
     registry.check(mac, distribute.to_pull(mac, due))
     host.noop("nothing stands in the way")

@@ -115,7 +115,7 @@ def _given_up(one: Pull, mac: MacRun, error: PullError, tries: Tries) -> Trouble
         mac.changed()
         if mac.snapshot.disk_free is not None:
             message += f", {gigabytes(mac.snapshot.disk_free)} are free"
-    times = f" ({tries.fruitless} tries in a row brought nothing)" if error.again else ""
+    times = f" ({tries.fruitless} tries in a row)" if error.again else ""
     return Trouble(f"pulling {one.model} failed: {message}{times}", expected=expected, fix=fix)
 
 

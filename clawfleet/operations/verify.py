@@ -8,7 +8,7 @@ from collections.abc import Callable
 import httpx
 from pyinfra import host
 
-from clawfleet import gateway, openclaw, running
+from clawfleet import gateway, openclaw, pulls, running
 from clawfleet.connection import client
 from clawfleet.names import same
 from clawfleet.ollama import installed
@@ -121,7 +121,13 @@ def _tags(mac: MacRun, http: httpx.Client) -> str:
     missing = [w.id for w in mac.settings.models if not any(same(w.id, n) for n in names)]
     if missing:
         raise Trouble(f"missing: {', '.join(missing)}", expected="all wanted models", fix="")
-    return f"{len(mac.settings.models)} wanted, {len(names)} there"
+    due = next(iter(pulls.plan(mac.snapshot, mac.settings, mac.lock)), None)
+    if due:
+        why = "; ".join(due.why)
+        raise Trouble(f"{due.model} is {due.kind}: {why}", expected="a whole model", fix="")
+    locked = mac.lock and all(mac.lock.build(wish.id) for wish in mac.settings.models)
+    as_locked = ", as models.lock says" if locked else ""
+    return f"{len(mac.settings.models)} wanted, {len(names)} there{as_locked}"
 
 
 def _gateway(mac: MacRun) -> str:

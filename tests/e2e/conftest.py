@@ -67,7 +67,8 @@ def lab(fleet: Lab) -> Iterator[Lab]:
     control(fleet, faults=[], kbps=0, reset=True)
     for mac in fleet.macs.values():
         mac.set_faults({})
-        mac.exec(f"rm -rf {mac.spec.home}/.ollama/models", check=True)
+        home = mac.spec.home
+        mac.exec(f"rm -rf {home}/.ollama/models {home}/.clawfleet/installed", check=True)
     (fleet.folder / "models.lock").unlink(missing_ok=True)
     seed(registry(fleet), GPT)
     yield fleet

@@ -144,3 +144,14 @@ def test_only_what_is_still_to_be_pulled_needs_room(
 def test_notes(snapshot: Snapshot, wished: dict[str, Any], note: str) -> None:
     assert any(given.startswith(note) for given in check(snapshot, **wished))
     assert len(check(healthy())) == 1
+
+
+def test_what_the_plan_says_is_to_be_transferred() -> None:
+    """Also of a model that is there and broken, less what a cut pull has brought."""
+    plain = "\n".join(preflight.fit(equipped(), settings()))
+    assert "disk:" not in plain
+    lines = preflight.fit(equipped(), settings(), {"qwen3-coder": 5 * 10**9})
+    assert [line.split()[-2:] for line in lines if line.startswith("qwen3-coder  ")] == [
+        ["5.0", "GB"]
+    ]
+    assert "disk: 200.0 GB free, 195.0 GB after the pull" in lines

@@ -232,6 +232,10 @@ def test_what_is_to_be_pulled_and_why() -> None:
     (broken,) = due(mac(a=999))
     assert (broken.kind, broken.to_fetch, dict(broken.aside)) == ("broken", 1000, {WEIGHTS: 999})
     assert "is put aside first: Ollama would take it for whole" in broken.lines()[1]
+    # Left by whatever, and part of the build that shall come: Ollama would not fetch it.
+    (left,) = due(mac(None, listed=False, a=5), LOCKED)
+    assert (left.kind, dict(left.aside)) == ("absent", {WEIGHTS: 5})
+    assert "is put aside first" in left.lines()[-1]
     (outdated,) = due(mac(), lock.Lock({"gpt-oss:20b": OTHER}))
     assert (outdated.kind, outdated.had, outdated.locked) == ("outdated", BUILD, OTHER)
     assert f"Ollama then deletes what only build {BUILD.short} uses" in outdated.lines()[-1]
