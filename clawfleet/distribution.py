@@ -59,8 +59,8 @@ class Board:
     """Mac -> how many it feeds now."""
     fetching: dict[str, str] = field(default_factory=dict)
     """Mac -> model that it gets now, after which it has it."""
-    refused: dict[str, str] = field(default_factory=dict)
-    """Mac -> why it feeds nobody any more in this run."""
+    refused: set[str] = field(default_factory=set)
+    """Macs that feed nobody any more in this run."""
     unseen: set[tuple[str, str]] = field(default_factory=set)
     """(receiver, source) that do not reach each other."""
     broken: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -113,10 +113,8 @@ class Board:
                 self.broken[pair] += 0 if choice.direct else TRIES
             elif outcome == "broke":
                 self.broken[pair] += 1
-            elif outcome == "foreign":
-                self.refused[choice.source] = "it sent bytes that are not the model's"
-            elif outcome == "lost":
-                self.refused[choice.source] = "the connection to it is gone"
+            elif outcome in ("foreign", "lost"):
+                self.refused.add(choice.source)
             elif outcome == "ours":
                 self.alone.add((receiver, model))
             elif outcome == "other":

@@ -247,7 +247,7 @@ def _copy(mac: MacRun, source: MacRun, one: Pull, choice: Copy) -> Outcome:
     stock = lan.read_stock(output.stdout)
     _room(stock, build, model)
     if stock.missing(build):
-        transfer = Transfer(mac, source, model, build, stock)
+        transfer = Transfer(mac, source, snapshot, model, build, stock)
         outcome, why = transfer.direct() if choice.direct else transfer.relayed()
         if outcome != "done":
             _explain(mac, model, choice, outcome, why)

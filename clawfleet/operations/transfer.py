@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from paramiko import SSHException
 
 from clawfleet import lan
 from clawfleet.connection import is_lost, transport_of
@@ -16,6 +17,8 @@ from clawfleet.live import Line
 from clawfleet.pulls import gigabytes
 from clawfleet.run import MacRun
 from clawfleet.session import Session
+from clawfleet.settings import Settings
+from clawfleet.snapshot import Snapshot
 from clawfleet.store import Build
 
 EVERY = 5.0
@@ -38,6 +41,8 @@ class Transfer:
 
     mac: MacRun
     source: MacRun
+    there: Snapshot
+    """The source as it was read for this."""
     model: str
     build: Build
     stock: Stock
@@ -49,26 +54,28 @@ class Transfer:
 
     def direct(self) -> tuple[Outcome, str]:
         """Mac to Mac. How it ended, and why, for a person."""
-        reader, there = _address(self.mac), _address(self.source)
-        host_key = _host_key(self.source)
-        if reader is None or there is None or host_key is None:
-            return "unseen", "no address of one of them is known"
+        here = self.mac.snapshot
+        reader = _address(self.mac.settings, here)
+        giver = _address(self.source.settings, self.there)
         private, public = _key_pair()
         missing = self.stock.missing(self.build)
-        access = Access(
-            self.source.run, public, reader[0], self.source.snapshot.store.path, tuple(missing)
-        )
-        script = lan.fetch(
-            self.mac.snapshot.store.path,
-            missing,
-            address=there[0],
-            port=there[1],
-            login=self.source.snapshot.user,
-            key=private,
-            host=host_key,
-        )
-        self._say("over the LAN")
         try:
+            host_key = _host_key(self.source)
+            if reader is None or giver is None or host_key is None:
+                return "unseen", "no address of one of them is known"
+            access = Access(
+                self.source.run, public, reader[0], self.there.store.path, tuple(missing)
+            )
+            script = lan.fetch(
+                here.store.path,
+                missing,
+                address=giver[0],
+                port=giver[1],
+                login=self.there.user,
+                key=private,
+                host=host_key,
+            )
+            self._say("over the LAN")
             with Session(self.source.host, access.open()) as keeper:
                 if keeper.line(OPENING) != "open":
                     return "unseen", keeper.error() or "no access was given"
@@ -81,7 +88,7 @@ class Transfer:
                         return self._watch(fetching, _Progress(self, line))
                 finally:
                     self._close(keeper)
-        except (EOFError, TimeoutError, OSError) as error:
+        except (EOFError, OSError, SSHException) as error:
             return self._lost(error)
 
     def relayed(self) -> tuple[Outcome, str]:
@@ -95,18 +102,20 @@ class Transfer:
                     if outcome != "done":
                         return outcome, why
                     progress.done += size
-        except (EOFError, TimeoutError, OSError) as error:
+        except (EOFError, OSError, SSHException) as error:
             return self._lost(error)
         return "done", ""
 
     def _relay(self, digest: str, size: int, progress: _Progress) -> tuple[Outcome, str]:
-        to, source = self.mac.snapshot.store.path, self.source.snapshot.store.path
+        to = self.mac.snapshot.store.path
         with Session(self.mac.host, lan.take(to, digest, size)) as taker:
             word, _, skip = (taker.line(self.stall) or "").partition(" ")
             if word != "ready" or not skip.isdigit():
                 return "ours", taker.error() or "it takes nothing"
             at = int(skip) * lan.MEBIBYTE
-            with Session(self.source.host, lan.send(digest, int(skip), source)) as sender:
+            with Session(
+                self.source.host, lan.send(digest, int(skip), self.there.store.path)
+            ) as sender:
                 head = sender.line(self.stall) or ""
                 if head != f"clawfleet {size}":
                     foreign = head.startswith("clawfleet ")
@@ -145,7 +154,7 @@ class Transfer:
             if keeper.line(OPENING) == "closed":
                 return
             why = keeper.error() or "no answer"
-        except (EOFError, TimeoutError, OSError) as error:
+        except (EOFError, OSError) as error:
             why = str(error) or type(error).__name__
         self.source.say(
             f"the access of {self.mac.host.name} was perhaps not taken back ({why}): the Mac "
@@ -201,11 +210,11 @@ class _Progress:
             mac.say(text)
 
 
-def _address(mac: MacRun) -> tuple[str, int] | None:
+def _address(settings: Settings, snapshot: Snapshot) -> tuple[str, int] | None:
     """Where another Mac reaches this one's SSH."""
-    found = mac.snapshot.reached
-    if mac.settings.distribution_address:
-        return mac.settings.distribution_address, found[1] if found else 22
+    found = snapshot.reached
+    if settings.distribution_address:
+        return settings.distribution_address, found[1] if found else 22
     return found
 
 

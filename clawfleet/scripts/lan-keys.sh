@@ -12,6 +12,8 @@ K=$HOME/.ssh/authorized_keys
 # exchange FILTER: the file through a filter, unless somebody writes it in the same moment
 exchange() {
   i=0
+  # The new file would be this user's.
+  [ -O "$K" ] || { echo "$K belongs to somebody else" >&2; return 1; }
   while [ $i -lt 5 ]; do
     i=$((i+1)); rm -f "$K.clawfleet-was" "$K.clawfleet-new"
     # The copy brings mode, owner and access list along; then its content is replaced.

@@ -269,6 +269,18 @@ def test_only_wanted_blobs_can_be_read(shell: tuple[str, ...], home: Path) -> No
     assert not (home / "pwned").exists()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody else")
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_file_of_somebody_elses_is_left_alone(shell: tuple[str, ...], home: Path) -> None:
+    write_keys(home, b"ssh-rsa BBBB")
+    os.chown(keys(home), 12345, -1)
+    done = run(shell, access(home).open(), home, commands=MAC_COMMANDS)
+    assert done.returncode != 0
+    assert "belongs to somebody else" in done.stderr
+    assert keys(home).read_bytes() == b"ssh-rsa BBBB"
+    assert keys(home).stat().st_uid == 12345
+
+
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_file_that_cannot_be_changed_gives_no_access(shell: tuple[str, ...], home: Path) -> None:
     write_keys(home, b"ssh-rsa BBBB")
