@@ -1,11 +1,13 @@
 """Proxies in every place of a Mac, and not one request to Ollama through them.
 
-With the real OpenClaw: mac1 is deployed with the policy "unset", mac2 with "bypass".
+With the real OpenClaw: mac1 is deployed with the policy "unset", mac2 with "bypass"; 2026.9.6 only
+with CLAWFLEET_PROXIES=all.
 `script/bench proxies` does the same with 100 turns each, and prints a table.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -29,6 +31,10 @@ def story(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Scene]:
     version: str = request.param
+    if version != "2026.2.17" and os.environ.get("CLAWFLEET_PROXIES") != "all":
+        pytest.skip(
+            f"OpenClaw {version} takes minutes: CLAWFLEET_PROXIES=all, or script/bench proxies"
+        )
     need_openclaw(version)
     with stage(version, TURNS[version], tmp_path_factory.mktemp("proxies")) as scene:
         yield scene
