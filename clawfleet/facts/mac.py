@@ -30,6 +30,13 @@ _READING, _SESSIONS, _SYMPTOMS = (
     for name in ("reading.sh", "sessions.sh", "diagnose.sh")
 )
 _BACKUPS = Path(__file__).with_name("backups.sh").read_text(encoding="utf-8")
+_AGENT_ASIDE = """A=$(mktemp -d "${TMPDIR:-/tmp}/clawfleet.XXXXXX") || exit 1
+trap 'rm -rf "$A"' EXIT
+OPENCLAW_AGENT_DIR=$A; export OPENCLAW_AGENT_DIR
+"""
+"""Each command of OpenClaw 2026.2.17 writes the agent's models.json and auth.json, also one that
+only looks. Somewhere else that changes nothing on the Mac."""
+_NO_CACHE = "NODE_DISABLE_COMPILE_CACHE=1; export NODE_DISABLE_COMPILE_CACHE\n"
 _END = "kv clawfleet.end 1\n"
 TIMEOUT = 90
 """Seconds for the whole reading; each part that could hang has a shorter bound of its own."""
@@ -86,8 +93,8 @@ def read_verdict(host: Host, snapshot: Snapshot, settings: Settings) -> Verdict:
     check = openclaw.validation(snapshot, settings) if snapshot.config.exists else None
     if check is None:
         return Verdict(None)
-    valid = f"valid() {{\n{check}\n}}\n"
-    script = f"{_READING}{valid}what config valid\n{_END}"
+    aside = _AGENT_ASIDE if openclaw.can(snapshot, settings).session_store == "file" else ""
+    script = f"{_READING}{aside}{_NO_CACHE}valid() {{\n{check}\n}}\nwhat config valid\n{_END}"
     return ask(host, {"CANDIDATE": snapshot.config.path}, script, symptoms.parse_verdict)
 
 
