@@ -267,6 +267,13 @@ def explain(model: str, message: str) -> tuple[str, str]:
         return "a server that can run this model", "on the Mac: brew upgrade ollama, then run again"
     if "no space" in message:
         return "room for the model", "make room on that Mac and run again: the pull resumes"
+    if "proxyconnect" in message:
+        return (
+            "an answer of the proxy that Ollama's server has in its environment",
+            "start that proxy; or name another one, pull_proxy; or take it out of what the server "
+            "inherits (pyinfra inventory.py tasks/environment.py) and restart it, on the Mac: "
+            "brew services restart ollama",
+        )
     return (
         'a stream that ends with "success"',
         "run again: the pull resumes where it was; behind a proxy set pull_proxy (Ollama's server "

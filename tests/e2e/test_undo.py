@@ -163,16 +163,16 @@ def test_a_key_changed_by_hand(lab: Lab, mac: Mac, reports: Path) -> None:
 def test_models_go_only_where_that_is_asked_and_only_ours(
     lab: Lab, mac: Mac, reports: Path
 ) -> None:
-    extra = '--data=models=[{"id":"tiny"},{"id":"gpt-oss:20b"}]'
+    extra = '--data=models=[{"id":"qwen3:0.6b"},{"id":"gpt-oss:20b"}]'
     wish = (extra, "--data", "fallbacks=[]")
     done = run(lab, "-y", *wish, reports=reports)
     assert done.code == 0, done.log
     listed = f"{mac.spec.homebrew_prefix}/bin/ollama list"
-    assert b"tiny" in mac.exec(listed).stdout
+    assert b"qwen3:0.6b" in mac.exec(listed).stdout
     done = run(lab, "-y", "--data", "remove_models=true", task=REMOVE, reports=reports)
     assert done.code == 0, done.log
     left = mac.exec(listed).stdout
-    assert b"tiny" not in left
+    assert b"qwen3:0.6b" not in left
     assert b"gpt-oss:20b" in left, "was there before the first run"
 
 

@@ -70,6 +70,7 @@ ERRORS = [
     ("max retries exceeded: EOF", True, "run again: the pull resumes"),
     ("digest mismatch, file must be downloaded again: want a, got b", True, "run again"),
     ('Get "https://registry.ollama.ai/v2/": dial tcp: i/o timeout', True, "pull_proxy"),
+    ("proxyconnect tcp: dial tcp 127.0.0.1:9: connect: connection refused", True, "start that"),
 ]
 
 
