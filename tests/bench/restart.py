@@ -152,8 +152,12 @@ def main(times: int, *, version: str, folder: str | None) -> int:
             system = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
             print(table(runs, bares))
             ratio = statistics.median(run.down for run in runs) / statistics.median(bares)
-            print(f"\nRatio of the medians: {ratio:.2f}. {system}, load {os.getloadavg()[0]:.1f}; ")
-            print(f"lab level {lab.level}, real OpenClaw {version}; a whole run took")
-            print(f"{statistics.median(run.whole for run in runs):.1f} s (median).")
+            whole = statistics.median(run.whole for run in runs)
+            print(
+                f"\nRatio of the medians: {ratio:.2f}. {system}, load {os.getloadavg()[0]:.1f}; lab"
+            )
+            print(
+                f"level {lab.level}, real OpenClaw {version}; a whole run: {whole:.1f} s (median)."
+            )
     print(f"Connections of other programs: {'all open' if alive else 'CLOSED'}.")
     return 0 if alive else 1
