@@ -148,5 +148,7 @@ def main(fleets: Sequence[int], *, size: float, rate: float, folder: str | None)
         "every byte's hash looked at afterwards."
     )
     most = max(cost.internet for cost in costs if cost.way == "lan")
-    print(f"Aim: one copy and two manifests from the internet, whatever the number (most: {most}).")
+    print(
+        f"Aim: one copy and some manifests from the internet, whatever the number (most: {most})."
+    )
     return 0 if most < whole + 20_000 else 1
