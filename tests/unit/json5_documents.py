@@ -186,7 +186,7 @@ def cases(draw: st.DrawFn, *, edits: int = 1) -> Case:
             part = wanted if isinstance(wanted, dict) else {}
             wanted = part | {path[-1].key: path[-1].value}
         if all(disjoint(path, other.path) for other in wishes):
-            wishes.append(Set(path, _distinct(wanted)))
+            wishes.append(Set(path, distinct(wanted)))
     return Case(document, wishes)
 
 
@@ -204,16 +204,16 @@ def replacements(draw: st.DrawFn) -> Case:
     return Case(document, [Set(path, draw(st.sampled_from(["it's new", 1.25, {"new": [1]}])))])
 
 
-def _distinct(value: Any) -> Any:
+def distinct(value: Any) -> Any:
     """The value without elements of lists that repeat an id: no document could satisfy both."""
     if isinstance(value, dict):
-        return {key: _distinct(part) for key, part in value.items()}
+        return {key: distinct(part) for key, part in value.items()}
     if not isinstance(value, list):
         return value
     parts: dict[str, Any] = {}
     for index, part in enumerate(value):
         named = isinstance(part, dict) and "id" in part
-        parts.setdefault(repr(part["id"]) if named else f"#{index}", _distinct(part))
+        parts.setdefault(repr(part["id"]) if named else f"#{index}", distinct(part))
     return list(parts.values())
 
 

@@ -19,7 +19,7 @@ from clawfleet.ledger import Document, Ledger
 from clawfleet.merge import Edit, Item, Refused, Remove, Set, apply, create
 from clawfleet.plan import FileChange
 from clawfleet.snapshot import File
-from tests.unit.json5_documents import Written, documents
+from tests.unit.json5_documents import Written, distinct, documents
 
 PATH = "/Users/mac/.openclaw/openclaw.json"
 NEW_KEYS = ["new", "n w", "新"]
@@ -218,6 +218,8 @@ class User:
             path = (*path, Item("id", mine))
             edits = [Set(path, {"id": mine})]
         elif isinstance(value, list):
+            if not same(value, distinct(value)):
+                return  # Nobody can wish for a list in which two elements have one id.
             at = self.random.randrange(len(value) + 1)
             edits = [Set(path, [*value[:at], mine, *value[at:]])]
         elif path and self.random.random() < 0.5:
