@@ -10,7 +10,7 @@ import ipaddress
 import json
 import re
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -161,7 +161,7 @@ def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -
             for m in tags
             if isinstance(m, dict) and "name" in m  # a foreign server may answer there
         )
-        or tuple(Model(_named(path), "", 0) for path in every("ollama.manifest")),
+        or tuple(Model(name, "", 0) for name in _names(every("ollama.manifest"))),
         store=_store(
             one("store.path") or "",
             every("store.manifest"),
@@ -281,6 +281,16 @@ def _named(manifest: str) -> str:
     """Name of a model from its manifest's path, ``registry.ollama.ai/library/NAME/TAG``."""
     host, namespace, model, tag = manifest.split("/")
     return normalise(f"{host}/{namespace}/{model}:{tag}")
+
+
+def _names(manifests: list[str]) -> Iterable[str]:
+    """Names of the models in a store; what is no model's name, such as the ``latest copy`` that
+    Finder makes, is passed over, as Ollama does."""
+    for manifest in manifests:
+        try:
+            yield _named(manifest)
+        except ValueError:
+            continue
 
 
 def _store(
