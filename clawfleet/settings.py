@@ -179,9 +179,13 @@ class Settings(BaseModel):
     def _duration(cls, value: Any) -> Any:
         # Go's time.ParseDuration, or a number of seconds (ollama envconfig.KeepAlive)
         number = r"(\d+(\.\d+)?(ms|s|m|h))+"
-        if isinstance(value, bool) or not re.fullmatch(rf"-?(\d+|{number})", str(value or 0)):
+        if value is None:
+            return None
+        if isinstance(value, bool) or not re.fullmatch(rf"-?(\d+|{number})", str(value)):
             raise ValueError(f'{value!r} is not a duration such as "30m", "24h", 600 or -1')
-        return value
+        # In a request Ollama takes seconds as a number only: "-1" is "missing unit in duration"
+        # (api/types.go, Duration.UnmarshalJSON).
+        return int(value) if re.fullmatch(r"-?\d+", str(value)) else value
 
     @field_validator("no_proxy_hosts")
     @classmethod
