@@ -52,7 +52,7 @@ def parse(text: str, *, where: str = "models.lock") -> Lock:
     entries = document.get("models", {})
     if not isinstance(entries, dict):
         raise _refused(where, "models: expected names with their builds")
-    models = {}
+    models: dict[str, Build] = {}
     for name, entry in entries.items():
         try:
             key = normalise(name)

@@ -167,6 +167,7 @@ def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -
             every("store.manifest"),
             every("store.blob"),
             every("store.part"),
+            every("store.incoming"),
             files,
         ),
         ollama_env=file("ollama_env"),
@@ -294,7 +295,12 @@ def _names(manifests: list[str]) -> Iterable[str]:
 
 
 def _store(
-    path: str, manifests: list[str], blobs: list[str], parts: list[str], files: dict[str, File]
+    path: str,
+    manifests: list[str],
+    blobs: list[str],
+    parts: list[str],
+    incoming: list[str],
+    files: dict[str, File],
 ) -> Store:
     sizes: dict[str, int] = {}
     for line in blobs:
@@ -309,12 +315,17 @@ def _store(
         if (match := re.match(r"sha256-([0-9a-f]{64})-partial-", name)) and completed:
             digest = f"sha256:{match[1]}"
             partials[digest] = partials.get(digest, 0) + int(completed)
+    waiting = {}
+    for line in incoming:
+        size, _, name = line.partition(" ")
+        if (match := re.fullmatch(r"([0-9a-f]{64})(\.part)?", name)) and size.isdigit():
+            waiting[f"sha256:{match[1]}"] = int(size)
     found = {}
     for manifest in manifests:
         whole = f"{path}/manifests/{manifest}"
         unread = File(whole, None, trouble="not readable by this user")
         found[_named(manifest)] = files.get(whole, unread)
-    return Store(path, found, sizes, partials)
+    return Store(path, found, sizes, partials, waiting)
 
 
 def _reached(connection: str, other: str | None) -> tuple[str, int] | None:
