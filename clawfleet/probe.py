@@ -155,7 +155,7 @@ def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -
             Model(
                 name := str(m["name"]),
                 str(m.get("digest", "")),
-                int(m.get("size", 0)),
+                size if isinstance(size := m.get("size"), int) else 0,
                 next((shape for wanted, shape in shapes.items() if same(wanted, name)), None),
             )
             for m in tags
