@@ -270,6 +270,11 @@ class Settings(BaseModel):
             raise ValueError(f"preload: the primary model {self.primary!r} is not a local one")
         if self.keep_alive is not None and "OLLAMA_KEEP_ALIVE" in self.ollama_environment:
             raise ValueError("keep_alive: OLLAMA_KEEP_ALIVE in ollama_environment says it too")
+        kept = self.keep_alive
+        if kept is None:
+            kept = self.ollama_environment.get("OLLAMA_KEEP_ALIVE")
+        if self.preload and kept is not None and re.fullmatch(r"-?[0.a-z]*0[0.a-z]*", str(kept)):
+            raise ValueError(f"preload: with a keep_alive of {kept} no model stays in memory")
         if self.ollama_port == self.gateway_port:
             raise ValueError(f"ollama_port and gateway_port are both {self.ollama_port}")
         return self

@@ -133,6 +133,14 @@ def test_what_is_due() -> None:
         ({"keep_alive": True}, "not a duration"),
         ({"keep_alive": ""}, "not a duration"),
         ({"keep_alive": "5"}, None),
+        ({"keep_alive": 0}, None),
+        ({"keep_alive": 0, "preload": "primary"}, "with a keep_alive of 0 no model stays"),
+        ({"keep_alive": "0h0.0m", "preload": "primary"}, "no model stays in memory"),
+        ({"keep_alive": "10m", "preload": "primary"}, None),
+        (
+            {"preload": "primary", "ollama_environment": {"OLLAMA_KEEP_ALIVE": "0"}},
+            "no model stays in memory",
+        ),
         ({"keep_alive": -1}, None),
         ({"keep_alive": "1h30m"}, None),
         (
