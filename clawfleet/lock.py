@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from clawfleet import ollama, store
 from clawfleet.names import normalise, same
+from clawfleet.plan import quote
 from clawfleet.settings import Settings, SettingsError
 from clawfleet.snapshot import Snapshot
 from clawfleet.store import Build
@@ -37,7 +38,7 @@ class Lock:
 def parse(text: str, *, where: str = "models.lock") -> Lock:
     """The lock in a file's text. SettingsError says what is wrong with it and what renews it."""
     try:
-        document = json.loads(text)
+        document = json.loads(text, object_pairs_hook=_once)
     except ValueError as error:
         raise _refused(where, f"not valid JSON: {error}") from None
     if not isinstance(document, dict):
@@ -51,14 +52,25 @@ def parse(text: str, *, where: str = "models.lock") -> Lock:
     entries = document.get("models", {})
     if not isinstance(entries, dict):
         raise _refused(where, "models: expected names with their builds")
-    models = {}
+    models: dict[str, Build] = {}
     for name, entry in entries.items():
         try:
             key = normalise(name)
+            if any(same(key, other) for other in models):
+                raise ValueError("one model stands there twice")
             models[key] = _build(entry)
         except ValueError as error:
             raise _refused(where, f"models: {name}: {error}") from None
     return Lock(models, **versions)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; ValueError where a key stands in it twice, as a careless merge leaves it."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"{next(key for key in keys if keys.count(key) > 1)} stands there twice")
+    return found
 
 
 def _build(entry: Any) -> Build:
@@ -79,7 +91,10 @@ def _build(entry: Any) -> Build:
 
 
 def _refused(where: str, why: str) -> SettingsError:
-    return SettingsError(f"{where}: {why}. The file is written by: {RENEW}")
+    return SettingsError(
+        f"{where}: {why}. Expected what {RENEW} writes. Take an earlier one from version control; "
+        f"or away with it, then a new one from what the Macs have: rm {quote(where)}; {RENEW}"
+    )
 
 
 def dumps(lock: Lock) -> str:

@@ -106,6 +106,7 @@ def plan(snapshot: Snapshot, settings: Settings) -> Plan:
         if not change.same or open_to_others:
             files.append(change)
         variables = server.assignments(after)
+        notes += _moved(snapshot, variables.get("OLLAMA_MODELS", ""))
     else:
         per_request = promise.plan(snapshot, settings).per_request
         notes += ollama_app.notes(snapshot, settings, variables, per_request=per_request)
@@ -142,6 +143,17 @@ def plan(snapshot: Snapshot, settings: Settings) -> Plan:
     if changed and "use" not in decision.actions:
         steps.append(_set_in_the_app(snapshot, settings, changed, variables))
     return Plan(wanted, tuple(files), tuple(steps), tuple(notes))
+
+
+def _moved(snapshot: Snapshot, folder: str) -> list[str]:
+    """What the plan of the models can't tell yet where the store will be another one."""
+    there = snapshot.store.path
+    if not folder.startswith("/") or not there or folder.rstrip("/") == there.rstrip("/"):
+        return []
+    return [
+        f"OLLAMA_MODELS becomes {folder}: what is said of models, their transfers and the disk is "
+        f"of {there}. Models that are not in {folder} when the server has it are pulled into it"
+    ]
 
 
 def _reason(

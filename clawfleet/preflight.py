@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from clawfleet import credentials, gateway, homebrew, memory_table, ollama, openclaw, promise, wish
+from clawfleet import (
+    credentials,
+    gateway,
+    homebrew,
+    memory_table,
+    ollama,
+    openclaw,
+    promise,
+    store,
+    wish,
+)
 from clawfleet.credentials import Secret
 from clawfleet.documents import read
 from clawfleet.plan import Trouble
@@ -73,8 +83,7 @@ def fit(
 
 def _disk(snapshot: Snapshot, settings: Settings) -> None:
     missing = ollama.missing(snapshot, settings)
-    # What a pull that was cut off has brought is there, and no longer free.
-    needed = ollama.size_of(missing) - sum(snapshot.store.partials.values())
+    needed = ollama.size_of(missing) - store.begun(snapshot, settings)
     if needed > 0 and snapshot.disk_free is not None and needed + SPARE > snapshot.disk_free:
         names = ", ".join(model.id for model in missing)
         raise Trouble(

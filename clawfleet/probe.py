@@ -10,7 +10,7 @@ import ipaddress
 import json
 import re
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -155,18 +155,19 @@ def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -
             Model(
                 name := str(m["name"]),
                 str(m.get("digest", "")),
-                int(m.get("size", 0)),
+                size if isinstance(size := m.get("size"), int) else 0,
                 next((shape for wanted, shape in shapes.items() if same(wanted, name)), None),
             )
             for m in tags
             if isinstance(m, dict) and "name" in m  # a foreign server may answer there
         )
-        or tuple(Model(_named(path), "", 0) for path in every("ollama.manifest")),
+        or tuple(Model(name, "", 0) for name in _names(every("ollama.manifest"))),
         store=_store(
             one("store.path") or "",
             every("store.manifest"),
             every("store.blob"),
             every("store.part"),
+            every("store.incoming"),
             files,
         ),
         ollama_env=file("ollama_env"),
@@ -283,8 +284,23 @@ def _named(manifest: str) -> str:
     return normalise(f"{host}/{namespace}/{model}:{tag}")
 
 
+def _names(manifests: list[str]) -> Iterable[str]:
+    """Names of the models in a store; what is no model's name, such as the ``latest copy`` that
+    Finder makes, is passed over, as Ollama does."""
+    for manifest in manifests:
+        try:
+            yield _named(manifest)
+        except ValueError:
+            continue
+
+
 def _store(
-    path: str, manifests: list[str], blobs: list[str], parts: list[str], files: dict[str, File]
+    path: str,
+    manifests: list[str],
+    blobs: list[str],
+    parts: list[str],
+    incoming: list[str],
+    files: dict[str, File],
 ) -> Store:
     sizes: dict[str, int] = {}
     for line in blobs:
@@ -299,12 +315,17 @@ def _store(
         if (match := re.match(r"sha256-([0-9a-f]{64})-partial-", name)) and completed:
             digest = f"sha256:{match[1]}"
             partials[digest] = partials.get(digest, 0) + int(completed)
+    waiting = {}
+    for line in incoming:
+        size, _, name = line.partition(" ")
+        if (match := re.fullmatch(r"([0-9a-f]{64})(\.part)?", name)) and size.isdigit():
+            waiting[f"sha256:{match[1]}"] = int(size)
     found = {}
     for manifest in manifests:
         whole = f"{path}/manifests/{manifest}"
         unread = File(whole, None, trouble="not readable by this user")
         found[_named(manifest)] = files.get(whole, unread)
-    return Store(path, found, sizes, partials)
+    return Store(path, found, sizes, partials, waiting)
 
 
 def _reached(connection: str, other: str | None) -> tuple[str, int] | None:

@@ -78,16 +78,18 @@ def plan(snapshot: Snapshot, settings: Settings, lock: Lock | None) -> list[Pull
                 locked,
                 store.wrong(snapshot, build) if build else {},
                 build.size if build else wish.size,
-                store.to_fetch(snapshot, build) if build else _unknown(snapshot, wish),
+                store.to_fetch(snapshot, build, copied=settings.distribution == "lan")
+                if build
+                else _unknown(snapshot, settings, wish),
             )
         )
     return pulls
 
 
-def _unknown(snapshot: Snapshot, wish: ModelWish) -> int | None:
+def _unknown(snapshot: Snapshot, settings: Settings, wish: ModelWish) -> int | None:
     """What the settings say of the size, less what may be there of it already: which layers it has
     is not known yet."""
-    return max(0, wish.size - sum(snapshot.store.partials.values())) if wish.size else wish.size
+    return max(0, wish.size - store.begun(snapshot, settings)) if wish.size else wish.size
 
 
 def check_room(pulls: Sequence[Pull], snapshot: Snapshot) -> bool:

@@ -179,9 +179,13 @@ class Settings(BaseModel):
     def _duration(cls, value: Any) -> Any:
         # Go's time.ParseDuration, or a number of seconds (ollama envconfig.KeepAlive)
         number = r"(\d+(\.\d+)?(ms|s|m|h))+"
-        if isinstance(value, bool) or not re.fullmatch(rf"-?(\d+|{number})", str(value or 0)):
+        if value is None:
+            return None
+        if isinstance(value, bool) or not re.fullmatch(rf"-?(\d+|{number})", str(value)):
             raise ValueError(f'{value!r} is not a duration such as "30m", "24h", 600 or -1')
-        return value
+        # In a request Ollama takes seconds as a number only: "-1" is "missing unit in duration"
+        # (api/types.go, Duration.UnmarshalJSON).
+        return int(value) if re.fullmatch(r"-?\d+", str(value)) else value
 
     @field_validator("no_proxy_hosts")
     @classmethod
@@ -266,6 +270,11 @@ class Settings(BaseModel):
             raise ValueError(f"preload: the primary model {self.primary!r} is not a local one")
         if self.keep_alive is not None and "OLLAMA_KEEP_ALIVE" in self.ollama_environment:
             raise ValueError("keep_alive: OLLAMA_KEEP_ALIVE in ollama_environment says it too")
+        kept = self.keep_alive
+        if kept is None:
+            kept = self.ollama_environment.get("OLLAMA_KEEP_ALIVE")
+        if self.preload and kept is not None and re.fullmatch(r"-?[0.a-z]*0[0.a-z]*", str(kept)):
+            raise ValueError(f"preload: with a keep_alive of {kept} no model stays in memory")
         if self.ollama_port == self.gateway_port:
             raise ValueError(f"ollama_port and gateway_port are both {self.ollama_port}")
         return self

@@ -142,6 +142,8 @@ class Store:
     """Digest (``sha256:...``) -> bytes, of every blob, whoever uses it."""
     partials: dict[str, int] = field(default_factory=dict)
     """Digest -> bytes that are there of an unfinished download."""
+    incoming: dict[str, int] = field(default_factory=dict)
+    """Digest -> bytes that came from another Mac and wait before the store."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from clawfleet.names import same
+from clawfleet.settings import Settings
 from clawfleet.snapshot import Snapshot
 
 Kind = Literal["present", "absent", "outdated", "broken"]
@@ -117,11 +118,20 @@ def wrong(snapshot: Snapshot, build: Build) -> dict[str, int]:
     return {d: blobs[d] for d, size in build.layers.items() if blobs.get(d, size) != size}
 
 
-def to_fetch(snapshot: Snapshot, build: Build) -> int:
-    """Bytes that a pull of this build still has to bring to the Mac."""
+def to_fetch(snapshot: Snapshot, build: Build, *, copied: bool = False) -> int:
+    """Bytes that a pull of this build still has to bring to the Mac; with `copied` a copy from
+    another Mac, which goes on from what waits before the store."""
     store = snapshot.store
+    begun = [store.partials, *([store.incoming] if copied else [])]
     return sum(
-        size - min(size, store.partials.get(digest, 0))
+        size - min(size, max(part.get(digest, 0) for part in begun))
         for digest, size in build.layers.items()
         if store.blobs.get(digest) != size
     )
+
+
+def begun(snapshot: Snapshot, settings: Settings) -> int:
+    """Bytes that pulls which were cut off have brought, and copies from other Macs, where those go
+    on. They are there, and no longer free."""
+    copies = snapshot.store.incoming if settings.distribution == "lan" else {}
+    return sum(snapshot.store.partials.values()) + sum(copies.values())

@@ -137,6 +137,10 @@ kv store.path "$M"
     case $name$more in *-partial*) ;; sha256-*) kv store.blob "$size $name$more";; esac; done
   for m in sha256-*-partial-*; do
     n=; [ -f "$m" ] && { read -r n < "$m" || [ -n "$n" ]; } && kv store.part "$m $n"; done)
+# What came from another Mac before that was cut off (scripts/lan-store.sh)
+(cd -P "$M/blobs" 2>/dev/null && cd ../clawfleet-incoming 2>/dev/null || exit
+  ls -ln . 2>/dev/null | while read -r mode n u g size month day time name; do
+    case $mode in -*) kv store.incoming "$size $name";; esac; done)
 d=$M; until [ -d "${d:-/}" ]; do d=${d%/*}; done
 df -Pk "${d:-/}" | lines df
 

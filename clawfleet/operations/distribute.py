@@ -13,7 +13,6 @@ from functools import partial
 from weakref import WeakKeyDictionary
 
 import httpx
-from paramiko import SSHException
 from pyinfra.api import FunctionCommand, Host, State
 
 from clawfleet import distribution, lan, pulls, run, store
@@ -143,8 +142,9 @@ def owners(mac: MacRun, one: Pull) -> dict[str, Build]:
     for name, other in peers(mac).items():
         try:
             state = store.state(other.snapshot, one.model, one.locked)
-        except (Trouble, OSError, EOFError, SSHException):
-            continue  # it says so itself
+        except Exception:
+            # Whatever it is, it is that Mac's failure, and that Mac says so itself.
+            continue
         if state.kind == "present" and state.build and name != mac.host.name:
             found[name] = state.build
     return found
@@ -166,8 +166,8 @@ def lines(mac: MacRun, due: Sequence[Pull]) -> list[str]:
     for name, other in peers(mac).items():
         try:
             lacking = pulls.plan(other.snapshot, other.settings, other.lock)
-        except (Trouble, OSError, EOFError, SSHException):
-            continue
+        except Exception:
+            continue  # as in `owners`
         shared = [_key(one) for one in lacking if _key(one) in board.holders]
         if name != mac.host.name and shared:
             wanted[name] = shared
@@ -230,7 +230,7 @@ def _copy(mac: MacRun, source: MacRun, one: Pull, choice: Copy) -> Outcome:
     model = one.model
     try:
         snapshot = source.snapshot
-    except (Trouble, OSError, EOFError, SSHException) as error:
+    except Exception as error:
         _explain(mac, model, choice, "lost", str(error) or type(error).__name__)
         return "lost"
     build = store.state(snapshot, model, one.locked).build

@@ -89,10 +89,17 @@ def test_a_mac_with_32_gb_gives_its_gpu_what_was_captured() -> None:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("5m", 300.0), ("1h30m", 5400.0), (20, 20.0), ("20", 20.0), (-1, float("inf"))],
+    [("5m", 300.0), ("1h30m", 5400.0), (20, 20.0), (-1, float("inf"))],
 )
 def test_keep_alive_durations(text: object, seconds: float) -> None:
     assert ollama_memory.seconds(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["20", "-1"])
+def test_seconds_as_a_text_are_for_the_variable_only(text: str) -> None:
+    with pytest.raises(ValueError, match="missing unit in duration"):
+        ollama_memory.seconds(text)
+    assert ollama_memory.variable(text) == (20.0 if text == "20" else float("inf"))
 
 
 def test_keep_alive_that_is_no_duration_is_400(mac: Alone) -> None:

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from clawfleet import store
 from clawfleet.operations import distribute, registry
 from clawfleet.operations.distribute import Fleet
 from clawfleet.plan import Trouble
 from clawfleet.pulls import Pull
-from clawfleet.store import Build
+from clawfleet.snapshot import Snapshot
+from clawfleet.store import Build, State
 
 OLD = Build("sha256:" + "1" * 64, {"sha256:" + "a" * 64: 10})
 NEW = Build("sha256:" + "2" * 64, {"sha256:" + "b" * 64: 10})
@@ -70,6 +72,23 @@ def test_where_the_registry_is_silent_the_first_macs_build_counts(world: World) 
     assert "the build of a (111111111111) is the one that is given on (HTTP 503)" in world.said[0]
     assert fleet.holders(world.mac, ONE) == {"a"}
     assert world.asked == 1
+
+
+def test_a_mac_that_cannot_be_read_is_no_other_macs_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = State("present", NEW)
+
+    class Broken:
+        @property
+        def snapshot(self) -> Snapshot:
+            raise TypeError("an answer that nobody foresaw")
+
+    peers = {"a": Broken(), "b": SimpleNamespace(snapshot="b")}
+    monkeypatch.setattr(distribute, "peers", lambda _: peers)
+    monkeypatch.setattr(store, "state", lambda *_: whole)
+    mac: Any = SimpleNamespace(host=SimpleNamespace(name="c"))
+    assert distribute.owners(mac, ONE) == {"b": NEW}
 
 
 def test_where_nobody_has_it_nobody_is_asked(world: World) -> None:

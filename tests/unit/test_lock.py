@@ -58,13 +58,19 @@ def broken(**changes: Any) -> str:
         (broken(layers={}), "layers: expected digests with their bytes"),
         (broken(layers={BUILD.digest: True}), "expected whole numbers"),
         (broken(size=7), "size is 7, its layers have 1057 bytes"),
+        ('{"models": {}, "models": {}}', "models stands there twice"),
+        (
+            lock.dumps(LOCK).replace("qwen3-coder:latest", "GPT-OSS:20b"),
+            "one model stands there twice",
+        ),
     ],
 )
 def test_what_is_no_lock_is_refused(text: str, said: str) -> None:
     with pytest.raises(SettingsError, match=r"models\.lock: ") as refused:
         lock.parse(text)
     assert said in str(refused.value)
-    assert "tasks/lock.py" in str(refused.value)
+    # The command alone would read the same file first, and stop as well.
+    assert f"rm models.lock; {lock.RENEW}" in str(refused.value)
 
 
 def test_drift_names_what_differs() -> None:

@@ -10,7 +10,7 @@ import pytest
 from clawfleet import ollama
 from clawfleet import ollama_server as server
 from clawfleet.plan import Trouble
-from clawfleet.snapshot import Listener, Model, Process, Snapshot
+from clawfleet.snapshot import Listener, Model, Process, Snapshot, Store
 from tests.unit.factory import BREW, bare, equipped, file, settings, trouble_is_useful
 from tests.unit.shells import SHELLS, run
 
@@ -218,6 +218,17 @@ def test_a_changed_environment_is_a_reason_to_restart() -> None:
     again = replace(again, ollama_variables=given)
     assert ollama.plan(again, settings()).steps == ()
     assert ollama.plan(again, settings()).files == ()
+
+
+def test_another_store_is_told_until_it_is_the_one_that_is_read() -> None:
+    wished = settings(ollama_environment={"OLLAMA_MODELS": "/Volumes/big disk"})
+    snapshot = replace(equipped(), store=Store("/Users/mac/.ollama/models"))
+    (note,) = ollama.plan(snapshot, wished).notes
+    assert "OLLAMA_MODELS becomes /Volumes/big disk" in note
+    assert "of /Users/mac/.ollama/models" in note
+    there = replace(snapshot, store=Store("/Volumes/big disk/"))
+    assert ollama.plan(there, wished).notes == ()
+    assert ollama.plan(snapshot, settings()).notes == ()
 
 
 def test_a_file_that_homebrew_would_ignore_is_closed() -> None:

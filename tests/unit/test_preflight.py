@@ -7,7 +7,7 @@ import pytest
 
 from clawfleet import preflight
 from clawfleet.plan import Trouble
-from clawfleet.snapshot import Listener, Model, Process, Snapshot
+from clawfleet.snapshot import Listener, Model, Process, Snapshot, Store
 from tests.unit.factory import (
     NEW,
     OLD,
@@ -121,6 +121,14 @@ def test_only_what_is_still_to_be_pulled_needs_room(
         assert check(snapshot)
         return
     with pytest.raises(Trouble):
+        check(snapshot)
+
+
+def test_what_came_from_another_mac_needs_no_room_again() -> None:
+    waits = Store("/m", incoming={f"sha256:{'a' * 64}": 15 * 10**9})
+    snapshot = replace(bare(), disk_free=20 * 10**9, store=waits)
+    assert check(snapshot, distribution="lan")
+    with pytest.raises(Trouble, match=r"20\.0 GB free"):
         check(snapshot)
 
 

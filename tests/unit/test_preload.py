@@ -77,6 +77,12 @@ def test_without_keep_alive_it_says_that_the_models_go_again() -> None:
     assert "keep_alive" not in script_of(equipped(), preload="primary")
 
 
+@pytest.mark.parametrize("wish", ["-1", -1])
+def test_seconds_are_a_number_in_the_request(wish: Any) -> None:
+    script = script_of(equipped(), preload="primary", keep_alive=wish)
+    assert '"keep_alive": -1}' in script
+
+
 def test_a_model_of_unknown_size_is_not_put_beside_another() -> None:
     models = [{"id": "gpt-oss:20b"}, {"id": "mystery"}]
     wished = settings(
@@ -125,7 +131,16 @@ def test_what_is_due() -> None:
         ),
         ({"keep_alive": "soon"}, "not a duration"),
         ({"keep_alive": True}, "not a duration"),
+        ({"keep_alive": ""}, "not a duration"),
         ({"keep_alive": "5"}, None),
+        ({"keep_alive": 0}, None),
+        ({"keep_alive": 0, "preload": "primary"}, "with a keep_alive of 0 no model stays"),
+        ({"keep_alive": "0h0.0m", "preload": "primary"}, "no model stays in memory"),
+        ({"keep_alive": "10m", "preload": "primary"}, None),
+        (
+            {"preload": "primary", "ollama_environment": {"OLLAMA_KEEP_ALIVE": "0"}},
+            "no model stays in memory",
+        ),
         ({"keep_alive": -1}, None),
         ({"keep_alive": "1h30m"}, None),
         (

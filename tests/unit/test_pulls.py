@@ -217,10 +217,9 @@ GB = 10**9
 LOCKED = lock.Lock({"gpt-oss:20b": BUILD})
 
 
-def due(snapshot: Snapshot, chosen: lock.Lock | None = None) -> list[Pull]:
-    return plan(
-        snapshot, settings(models=[{"id": "gpt-oss:20b", "size": 999}], fallbacks=[]), chosen
-    )
+def due(snapshot: Snapshot, chosen: lock.Lock | None = None, **more: Any) -> list[Pull]:
+    models = [{"id": "gpt-oss:20b", "size": 999}]
+    return plan(snapshot, settings(models=models, fallbacks=[], **more), chosen)
 
 
 def test_what_is_to_be_pulled_and_why() -> None:
@@ -249,6 +248,15 @@ def test_what_a_cut_pull_brought_is_not_fetched_again() -> None:
     assert big.lines() == ["Will pull m (4.0 GB of 14.0 GB)"]
     assert replace(big, to_fetch=14 * GB - 1000).lines() == ["Will pull m (14.0 GB)"]
     assert replace(big, size=None, to_fetch=None).lines() == ["Will pull m"]
+
+
+def test_what_a_cut_copy_brought_counts_where_copies_go_on() -> None:
+    store = Store("/m", {}, {}, {WEIGHTS: 100}, {WEIGHTS: 400})
+    there = replace(mac(None, listed=False), store=store)
+    for chosen, none, lan in ((None, 899, 499), (LOCKED, 957, 657)):
+        for way, expected in (("none", none), ("lan", lan)):
+            (pull,) = due(there, chosen, distribution=way)
+            assert pull.to_fetch == expected
 
 
 ROOM = [

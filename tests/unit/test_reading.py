@@ -154,6 +154,13 @@ def test_the_script_on_a_bare_mac(mac: Path, shell: str) -> None:
 
 
 @pytest.mark.parametrize("shell", SH)
+def test_a_list_of_models_that_is_none_of_ollamas(mac: Path, shell: str) -> None:
+    answer = '{"models":[{"name":"a:latest","size":null},{"size":1},7]}'
+    command(mac, "curl", f"printf '%s\\n' '{answer}'")
+    assert [(model.name, model.size) for model in read(mac, shell).models] == [("a:latest", 0)]
+
+
+@pytest.mark.parametrize("shell", SH)
 def test_the_script_reads_listeners_without_the_values_of_variables(mac: Path, shell: str) -> None:
     snapshot = read(mac, shell, prefix=str(mac / "nothing"))
     assert snapshot.ollama_port.processes == (

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.standins.ollama_store import seed
-from tests.unit.test_reading import SH, mac, read, write
+from tests.unit.test_reading import SH, command, mac, read, write
 
 __all__ = ["mac"]
 
@@ -62,11 +62,33 @@ def test_an_unfinished_download_is_what_its_parts_have(mac: Path, shell: str) ->
 
 
 @pytest.mark.parametrize("shell", SH)
+def test_what_came_from_another_mac_waits_beside_the_blobs(mac: Path, shell: str) -> None:
+    disk = mac / "big disk"
+    (disk / "blobs").mkdir(parents=True)
+    (mac / ".ollama/models").mkdir(parents=True)
+    (mac / ".ollama/models/blobs").symlink_to(disk / "blobs")
+    write(mac, f"big disk/clawfleet-incoming/{'e' * 64}.part", "12345")
+    write(mac, f"big disk/clawfleet-incoming/{'f' * 64}", "123")
+    write(mac, "big disk/clawfleet-incoming/note", "1")
+    assert read(mac, shell).store.incoming == {f"sha256:{'e' * 64}": 5, f"sha256:{'f' * 64}": 3}
+
+
+@pytest.mark.parametrize("shell", SH)
 def test_the_name_in_another_case_is_found(mac: Path, shell: str) -> None:
     seed(mac / ".ollama" / "models", "gpt-oss:20b", factor=0.001)
     folder = mac / ".ollama/models/manifests/registry.ollama.ai/library"
     (folder / "gpt-oss").rename(folder / "GPT-OSS")
     assert read(mac, shell, models=GPT).store.manifests.keys() == {"GPT-OSS:20b"}
+
+
+@pytest.mark.parametrize("shell", SH)
+def test_a_manifest_that_is_none_of_a_model_stops_nothing(mac: Path, shell: str) -> None:
+    seed(mac / ".ollama" / "models", "gpt-oss:20b", factor=0.001)
+    write(mac, f".ollama/models/manifests/{GPT} copy", "{}")
+    write(mac, ".ollama/models/manifests/registry.ollama.ai/a.b/c/latest", "{}")
+    command(mac, "lsof", "exit 1")
+    command(mac, "curl", "exit 7")
+    assert [model.name for model in read(mac, shell).models] == ["gpt-oss:20b"]
 
 
 @pytest.mark.parametrize("shell", SH)

@@ -41,18 +41,26 @@ def default_context(vram: int, *, by_memory: bool) -> int:
     return 262144 if vram >= 47 * GIB else 32768
 
 
-def seconds(value: object) -> float | None:
-    """A keep_alive such as ``"5m"``, ``300`` or ``-1`` (for ever); None where absent.
+def variable(text: str | None) -> float | None:
+    """OLLAMA_KEEP_ALIVE, which may be a number of seconds as well (envconfig.KeepAlive)."""
+    if not text:
+        return None
+    return seconds(int(text) if re.fullmatch(r"-?\d+", text) else text)
 
-    ValueError with Go's text for a duration that is none.
+
+def seconds(value: object) -> float | None:
+    """A request's keep_alive such as ``"5m"``, ``300`` or ``-1`` (for ever); None where absent.
+
+    ValueError with Go's text for a duration that is none: also ``"-1"``, as a text needs a unit
+    (api/types.go, Duration.UnmarshalJSON).
     """
-    if value is None or value == "":
+    if value is None:
         return None
     if isinstance(value, int | float):
         return math.inf if value < 0 else float(value)
     text = str(value)
-    if re.fullmatch(r"-?\d+", text):
-        return seconds(int(text))
+    if re.fullmatch(r"-?[1-9]\d*", text):
+        raise ValueError(f'time: missing unit in duration "{text}"')
     sign, body = (-1, text[1:]) if text.startswith("-") else (1, text)
     found = re.findall(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)", body)
     if not found or "".join(number + unit for number, unit in found) != body:
@@ -92,7 +100,7 @@ class Memory:
         self.kv_share = {"q8_0": 0.5, "q4_0": 0.25}.get(
             os.environ.get("OLLAMA_KV_CACHE_TYPE", ""), 1.0
         )
-        default = seconds(os.environ.get("OLLAMA_KEEP_ALIVE"))
+        default = variable(os.environ.get("OLLAMA_KEEP_ALIVE"))
         self.keep_alive = 300.0 if default is None else default
 
     def needed(self, model: Model, num_ctx: int) -> int:
