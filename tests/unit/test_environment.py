@@ -337,3 +337,18 @@ def test_no_diff_shows_a_proxys_password(policy: str, value: str) -> None:
         shown = "\n".join(unified("x", change.file.loose_text, after, salt="x", known=known))
         assert "HTTP_PROXY" in shown
         assert "p4ss-word" not in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        ("A=1\nhttp_proxy: http://p:8080\nB=1\n", "A=1\nB=1\n"),
+        ("\ufeffhttp_proxy=http://p:8080\nB=1\n", "\ufeffB=1\n"),
+        ('http_proxy="http://p\n:8080"\nB=1\n', "B=1\n"),
+        ('NOTE="a\nhttp_proxy=x\nb"\n', None),
+    ],
+)
+def test_dotenv_is_read_as_openclaw_reads_it(text: str, after: str | None) -> None:
+    snapshot = with_file(healthy(), "dotenv", file(f"{HOME}/.openclaw/.env", text))
+    changes = environment.plan(snapshot, settings(proxies="unset")).files
+    assert [change.after.decode() for change in changes] == ([] if after is None else [after])
