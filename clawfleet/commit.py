@@ -23,7 +23,8 @@ RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 """The name of a run, and of its backup."""
 
 STOPPED = "clawfleet:gateway-stopped"
-"""What the script prints once it has opened the transaction, and stopped the gateway for it."""
+"""What the script prints once it has opened the transaction: from then on the gateway may be
+stopped, also where it could not be stopped wholly."""
 CHANGED_MEANWHILE = 75
 REFUSED_BY_OPENCLAW = 65
 NOTHING_TO_RESTORE = 3
@@ -76,9 +77,8 @@ def script(
     ]
     parts += [f"also {quote(path)} {quote(backup_name(path))}\n" for path in also]
     if port:
-        parts.append("unfinished\n")
+        parts.append(f"unfinished\necho {STOPPED}\n")
         parts.append(load("mark.sh") if running else 'stop || { say "$why"; exit 1; }\n')
-        parts.append(f"echo {STOPPED}\n")
     parts += [f"compare {_expected(change)}\n" for change in changes]
     for index, change in enumerate(changes):
         name = backup_name(change.path)

@@ -88,7 +88,7 @@ def _leaks(snapshot: Snapshot) -> list[Leak]:
     places = {
         snapshot.plist.path: variables.without_keys(snapshot.plist.loose_text)[1],
         snapshot.service_env.path: variables.without_lines(snapshot.service_env.loose_text)[1],
-        snapshot.dotenv.path: variables.without_lines(snapshot.dotenv.loose_text)[1],
+        snapshot.dotenv.path: variables.without_assignments(snapshot.dotenv.loose_text)[1],
         leaks.domain(snapshot): tuple(n for n in PROXY_VARIABLES if n in snapshot.gui_environment),
         "the running gateway": snapshot.gateway_port.proxies,
     }
@@ -100,7 +100,7 @@ def _unset(snapshot: Snapshot) -> tuple[list[FileChange], list[Step]]:
     for file, clean in (
         (snapshot.plist, variables.without_keys),
         (snapshot.service_env, variables.without_lines),
-        (snapshot.dotenv, variables.without_lines),
+        (snapshot.dotenv, variables.without_assignments),
     ):
         after, names = clean(_text(file, snapshot))
         if names:

@@ -37,6 +37,15 @@ def without_lines(text: str) -> tuple[str, tuple[str, ...]]:
     return "".join(kept), tuple(names)
 
 
+def without_assignments(text: str) -> tuple[str, tuple[str, ...]]:
+    """The same for ~/.openclaw/.env, as OpenClaw reads it: ``NAME: value`` is one there, and a line
+    inside a value in quotes is none."""
+    names = tuple(name for name in dotenv.values(text) if name in PROXY_VARIABLES)
+    for name in names:
+        text = dotenv.without(text, name)
+    return text, names
+
+
 def without_keys(plist: str) -> tuple[str, tuple[str, ...]]:
     """An XML plist without proxy variables in any dictionary, every other byte as it was."""
     names = tuple(m.group(1) for m in _PLIST_KEY.finditer(plist))

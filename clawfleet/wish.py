@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+from xml.sax.saxutils import escape
 
 import jinja2
 
@@ -19,6 +21,7 @@ from clawfleet import (
     ownership,
     promise,
     redact,
+    variables,
 )
 from clawfleet.capabilities import Shape, wanted_shape
 from clawfleet.documents import at, blank, read, text
@@ -28,7 +31,7 @@ from clawfleet.ledger import Drift, Ledger
 from clawfleet.openclaw import can
 from clawfleet.plan import FileChange, Step, Trouble, guard
 from clawfleet.settings import Settings
-from clawfleet.snapshot import File, Snapshot
+from clawfleet.snapshot import PROXY_VARIABLES, File, Snapshot
 
 CONFIG = "openclaw.json.j2"
 AUTH = "auth-profiles.json.j2"
@@ -92,7 +95,25 @@ def secrets_in(snapshot: Snapshot) -> frozenset[str]:
                 found.add(value)
     long = frozenset(secret for secret in found if len(secret) >= 6 and "${" not in secret)
     # The name of a variable in the place of a key is no secret.
-    return long - redact.MARKERS - set(VARIABLES.values())
+    known = long - redact.MARKERS - set(VARIABLES.values())
+    files = (snapshot.plist, snapshot.ollama_env, snapshot.brew_env, *snapshot.also)
+    return known | _of_proxies(snapshot, [*texts, *(file.loose_text for file in files)])
+
+
+def _of_proxies(snapshot: Snapshot, texts: Iterable[str]) -> set[str]:
+    """User and password of the proxies in the domain and in these texts, however they are written:
+    a proxy needs no ``http://`` in front of them, and a password may hold an ``@``."""
+    found: set[str] = set()
+    places = [dotenv.values(source) | variables.in_plist(source) for source in texts]
+    for values in (snapshot.gui_environment, *places):
+        for name in PROXY_VARIABLES:
+            before, at_sign, _ = values.get(name, "").rpartition("@")
+            who = re.sub(r"^[A-Za-z][\w+.-]*://", "", before)
+            if at_sign and who:
+                # A short one would be found in many a word.
+                known = who if len(who) >= 6 else f"{who}@"
+                found |= {known, escape(known)}
+    return found
 
 
 def gateway_port(snapshot: Snapshot, settings: Settings) -> int:

@@ -95,7 +95,8 @@ def said(output: str, what: str) -> str:
 def told(mac: MacRun, decision: Decision, down: str) -> None:
     """Keep for the report what was done with the gateway; `down`: milliseconds, or empty."""
     seconds = int(down) / 1000 if down.isdigit() else None
-    mac.results["gateway"] = {**asdict(decision), "downtime_seconds": seconds}
+    reasons = [mac.redacted(reason) for reason in decision.reasons]
+    mac.results["gateway"] = {**asdict(decision), "reasons": reasons, "downtime_seconds": seconds}
     if seconds is not None:
         mac.say(f"nobody answered for {seconds:.1f} s")
 

@@ -170,9 +170,10 @@ def announce(mac: run.MacRun, steps: Iterable[Step], files: Iterable[FileChange]
             for line in color(lines):
                 mac.say(f"  {line}")
     for step in steps:
-        mac.say(f"Will {short(step.title)}: {short(step.reason)}")
+        # A reason may quote the command line of a process.
+        mac.say(mac.redacted(f"Will {short(step.title)}: {short(step.reason)}"))
         if step.show and mac.state.config.DIFF:
-            mac.say(f"  {short(step.show)}")
+            mac.say(f"  {mac.redacted(short(step.show))}")
 
 
 def execute(step: Step) -> FunctionCommand:

@@ -51,7 +51,10 @@ stop() {
     else why="port $PORT is held by pid $p: $c"; fix="on the Mac: kill $p, or set another gateway_port"; return 1; fi
   done
   end=$(($(date +%s) + 25)); while [ -n "$(listeners)" ] && left $end; do sleep 0.3; done
-  for p in $(listeners); do kill -KILL "$p" 2>/dev/null; done
+  # Asked again: by now the port may be somebody else's.
+  for p in $(listeners); do
+    is_gateway "$(ps -o command= -p "$p")" && kill -KILL "$p" 2>/dev/null
+  done
   return 0
 }
 again() {

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from clawfleet import environment, variables
+from clawfleet import environment, variables, wish
+from clawfleet.diff import unified
 from clawfleet.plan import Trouble
 from clawfleet.settings import Settings
 from clawfleet.snapshot import Listener, Snapshot
@@ -309,3 +310,45 @@ def test_places_that_are_only_reported() -> None:
     for words in expected:
         assert any(all(word in note for word in words) for note in notes), words
     assert not any("5ecret" in note for note in notes)
+
+
+@pytest.mark.parametrize("policy", ["unset", "bypass"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "http://me:p4ss-word@proxy.corp:8080",
+        "me:p4ss-word@proxy.corp:8080",
+        "HTTP://me:p4ss-word@proxy.corp:8080",
+        "http://me:in@p4ss-word@proxy.corp:8080",
+        "http://me:in/p4ss-word@proxy.corp:8080",
+        "http://me:&p4ss-word@proxy.corp:8080",
+    ],
+)
+def test_no_diff_shows_a_proxys_password(policy: str, value: str) -> None:
+    """However the proxy is written, and also beside the lines that change."""
+    snapshot = with_file(healthy(), "plist", file(f"{HOME}/a.plist", plist({"HTTP_PROXY": value})))
+    lines = f"A=1\nHTTP_PROXY={value}\nexport https_proxy='{value}'\n"
+    snapshot = with_file(snapshot, "dotenv", file(f"{HOME}/.openclaw/.env", lines))
+    changes = environment.plan(snapshot, settings(proxies=policy)).files
+    assert len(changes) == 2
+    known = wish.secrets_in(snapshot)
+    for change in changes:
+        after = change.after.decode()
+        shown = "\n".join(unified("x", change.file.loose_text, after, salt="x", known=known))
+        assert "HTTP_PROXY" in shown
+        assert "p4ss-word" not in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        ("A=1\nhttp_proxy: http://p:8080\nB=1\n", "A=1\nB=1\n"),
+        ("\ufeffhttp_proxy=http://p:8080\nB=1\n", "\ufeffB=1\n"),
+        ('http_proxy="http://p\n:8080"\nB=1\n', "B=1\n"),
+        ('NOTE="a\nhttp_proxy=x\nb"\n', None),
+    ],
+)
+def test_dotenv_is_read_as_openclaw_reads_it(text: str, after: str | None) -> None:
+    snapshot = with_file(healthy(), "dotenv", file(f"{HOME}/.openclaw/.env", text))
+    changes = environment.plan(snapshot, settings(proxies="unset")).files
+    assert [change.after.decode() for change in changes] == ([] if after is None else [after])

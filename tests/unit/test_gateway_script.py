@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from clawfleet import gateway
+from clawfleet import commit, gateway
 from clawfleet.gateway import Decision
+from clawfleet.plan import FileChange
 from clawfleet.started import note
 from tests.unit.factory import NEW, OLD, file, healthy, settings
 from tests.unit.shells import SHELLS, run
@@ -312,6 +313,46 @@ def test_nobody_elses_process_is_ended(home: Path, process: subprocess.Popen[byt
     done = run(DASH, script(home, "restart"), home, commands=COMMANDS)
     assert done.returncode == 1
     assert f"port 18789 is held by pid {process.pid}: python3 -m http.server" in done.stderr
+    assert process.poll() is None
+
+
+def test_who_takes_the_port_while_a_gateway_ends_is_not_ended(home: Path) -> None:
+    """A gateway was asked to end, and until the time is over the port is somebody else's."""
+    stubborn = "import signal, time; signal.signal(15, signal.SIG_IGN); print(1); time.sleep(300)"
+    words = [sys.executable, "-u", "-c", stubborn]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            (home / "stale").write_text(str(process.pid))
+            turns = (
+                'case $* in *command*) if [ -e "$HOME/asked" ]; then echo python3 server.py; '
+                'else : > "$HOME/asked"; echo openclaw-gateway; fi;; *) echo 1;; esac'
+            )
+            run(DASH, script(home, "restart"), home, commands=COMMANDS | {"ps": turns})
+            assert (home / "asked").exists()
+            assert process.poll() is None
+        finally:
+            process.kill()
+
+
+def test_a_gateway_is_started_again_where_its_port_was_taken_as_well(
+    home: Path, process: subprocess.Popen[bytes]
+) -> None:
+    """Its job is out of launchd by then, and no file was moved."""
+    (home / "stale").write_text(str(process.pid))
+    (home / "command").write_text("python3 -m http.server")
+    config = home / ".openclaw" / "openclaw.json"
+    change = FileChange(file(str(config), "GOOD"), b"NEW")
+    text = commit.script([change], run=RUN, restart_reasons=["because"], port=18789)
+    done = run(DASH, text, home, commands=COMMANDS)
+    assert done.returncode == 1
+    assert not (home / "loaded").exists()
+    # What tells the operation that it has to start it again.
+    assert commit.STOPPED in done.stdout
+    run(DASH, gateway.start_again(18789, RUN), home, commands=COMMANDS, check=True)
+    assert (home / "loaded").exists()
+    assert config.read_text() == "GOOD"
     assert process.poll() is None
 
 
