@@ -29,7 +29,8 @@ def running(folder: Path, version: str) -> Iterator[Clawed]:
     mac.up()
     try:
         assert mac.openclaw("gateway", "install").returncode == 0
-        until(lambda: "listening" in log(mac), "the gateway listens")
+        # Not the process that the install's kickstart has replaced.
+        until(lambda: f"(PID {pid(mac)})" in log(mac), "launchd's own process listens")
         yield mac
     finally:
         mac.down()
