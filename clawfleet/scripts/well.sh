@@ -57,7 +57,9 @@ well() {
 is_well() {
   noted
   echo "pid $pid is well on port $PORT"
-  [ ! -s "$DOWN" ] || { echo "clawfleet:down $((up - $(cat "$DOWN")))"; rm -f "$DOWN"; }
+  # A power cut may have left anything in it, which in an expression would end this script.
+  from=$(head -1 "$DOWN" 2>/dev/null | tr -d '\000'); rm -f "$DOWN"
+  case $from in ''|*[!0-9]*) ;; *) echo "clawfleet:down $((up - from))";; esac
 }
 logs() {
   for f in "$HOME/.openclaw/logs/gateway.err.log" "$HOME/Library/Logs/openclaw/gateway.log" "$HOME/.openclaw/logs/gateway.log"; do

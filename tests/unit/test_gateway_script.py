@@ -464,6 +464,18 @@ def test_how_long_nobody_answered_is_told_and_what_was_read_is_noted(home: Path)
         assert path.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("rest", ["x y", "\0\0\0", "17638500\0\0x", "nan\n"])
+def test_a_damaged_note_of_a_stop_harms_nothing(shell: Shell, home: Path, rest: str) -> None:
+    (home / "listens").unlink()
+    down = home / ".clawfleet" / "stopped-at"
+    down.write_text(rest)
+    done = run(shell, script(home, "restart"), home, commands=COMMANDS, check=True)
+    assert "is well on port 18789" in done.stdout
+    assert "clawfleet:down" not in done.stdout
+    assert not down.exists()
+
+
 def test_one_that_is_only_starting_is_waited_for(home: Path) -> None:
     done = run(DASH, script(home, "wait"), home, commands=COMMANDS, check=True)
     assert "pid 9000000 is well" in done.stdout
