@@ -109,7 +109,13 @@ def forget(reason: str) -> Step:
     return Step(
         "take the preloading LaunchAgent out of launchd",
         reason,
-        f'launchctl bootout "gui/$(id -u)/{PRELOAD_LABEL}" 2>/dev/null; true\n',
+        # It returns before the job is gone (seconds on a real Mac).
+        f'J="gui/$(id -u)/{PRELOAD_LABEL}"; end=$(($(date +%s) + 40))\n'
+        'launchctl bootout "$J" 2>/dev/null\n'
+        'while launchctl print "$J" >/dev/null 2>&1; do\n'
+        '  [ "$(date +%s)" -lt $end ] || { echo "launchd still has $J" >&2; exit 1; }\n'
+        "  sleep 0.5\n"
+        "done\n",
         f"on the Mac: launchctl bootout gui/$(id -u)/{PRELOAD_LABEL}",
         60,
         f"launchctl bootout {PRELOAD_LABEL}",

@@ -92,6 +92,19 @@ def test_a_model_of_unknown_size_is_not_put_beside_another() -> None:
     assert [one.model for one in preload.plan(snapshot, wished).loads] == ["gpt-oss:20b"]
 
 
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("looks", [1, 3])
+def test_it_is_forgotten_when_launchd_has_it_no_more(
+    shell: tuple[str, ...], looks: int, tmp_path: Path
+) -> None:
+    launchctl = f"""case $1 in print) echo x >> "$HOME/looks"
+  [ "$(wc -l < "$HOME/looks")" -lt {looks} ];; esac"""
+    commands = {"launchctl": launchctl, "sleep": ":"}
+    done = run(shell, preload.forget("off").script, tmp_path, commands=commands)
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "looks").read_text().split()) == looks
+
+
 def test_switched_off_again() -> None:
     snapshot = settled(equipped(), preload="primary")
     (change,), (step,) = (p := preload.plan(snapshot, settings())).files, p.steps
