@@ -64,11 +64,14 @@ async def main_async(mac: MacSpec) -> None:
     # By its bare name: the whole path may be longer than a socket's address may be.
     os.chdir(mac.state)
     path = "launchd.sock"
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
+    for left in (path, f"{path}.new"):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(left)
     await daemon.machine.boot()
-    server = await asyncio.start_unix_server(daemon.serve, path, limit=LINE_LIMIT)
-    os.chmod(path, 0o666)
+    # Whoever waits for the socket's name must find somebody who listens.
+    server = await asyncio.start_unix_server(daemon.serve, f"{path}.new", limit=LINE_LIMIT)
+    os.chmod(f"{path}.new", 0o666)
+    os.replace(f"{path}.new", path)
     await stop.wait()
     server.close()
     with contextlib.suppress(FileNotFoundError):
