@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -108,7 +109,9 @@ def test_sessions_are_reset_only_when_asked(small_lab: Lab, mac: Mac, reports: P
 
 def test_ctrl_c_leaves_no_gateway_stopped(small_lab: Lab, mac: Mac, reports: Path) -> None:
     settled(small_lab, reports)
-    wish = ("--data", "fallbacks=[]", "--data", "keep_fallbacks=false")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    wish = ("--data", f"gateway_port={port}")  # no running gateway takes that over
     done = interrupted(
         small_lab, "-y", *BASE, *wish, at="operation: tasks/environment.py", reports=reports
     )
