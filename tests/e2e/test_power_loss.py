@@ -170,7 +170,7 @@ def test_the_real_openclaw(
             apply(mac, "rich", version)
         macs = Macs(lab, version, dict(zip(lab.macs, points, strict=True)))
         macs.cut_off(reports)
-        finished = macs.deploy(reports, "--data", "gateway_start_timeout=120")
+        finished = macs.deploy(reports, "--data", "gateway_start_timeout=420")
         assert finished.code == 0, finished.log
         for name, point in macs.points.items():
             macs.well(name)
