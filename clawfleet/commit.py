@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-from clawfleet.plan import FileChange, quote
+from clawfleet.plan import FileChange, is_roots, quote
 from clawfleet.scripts import load
 
 KEPT = 10
@@ -34,7 +34,7 @@ Part = Literal["gateway", "other"]
 
 def head(run: str, part: Part) -> str:
     """sh with the functions that keep files in the backup of a run."""
-    return f"RUN={run}\nPART={part}\n{load('commit.sh')}"
+    return f"RUN={run}\nPART={part}\n{load('owners.sh')}{load('commit.sh')}"
 
 
 def script(
@@ -47,6 +47,7 @@ def script(
     also: Sequence[str] = (),
     part: Part | None = None,
     running: bool = False,
+    daemons: bool = False,
 ) -> str:
     """sh that makes all `changes` or none, with the state before kept in this run's backup.
 
@@ -56,15 +57,16 @@ def script(
     gateway there is stopped first, once all else has succeeded: it answers a change of its files
     with a restart of its own. Of the files in `also` a copy is kept. `part` is where the state
     before is kept, where it is not told by `port`. With `running` the gateway goes on: it applies
-    just this change by itself, and its process and the length of its logs are noted. Exit codes:
-    CHANGED_MEANWHILE, REFUSED_BY_OPENCLAW, 1 for anything else; nothing was moved then.
+    just this change by itself, and its process and the length of its logs are noted. `daemons`: it
+    is a LaunchDaemon. Exit codes: CHANGED_MEANWHILE, REFUSED_BY_OPENCLAW, 1 for anything else;
+    nothing was moved then.
     """
     temporaries = [f"t{index}" for index in range(len(changes))]
     parts = [
-        f"PORT={port}\n{load('launchd.sh')}" if port else "",
+        launchd(port, daemons) if port else "",
         head(run, part or ("gateway" if port else "other")),
         "".join(f"{name}=; " for name in temporaries),
-        "trap 'rm -f " + " ".join(f'"${name}"' for name in temporaries) + "' EXIT\n",
+        f"trap {quote(_drop(changes))} EXIT\n",
     ]
     for index, change in enumerate(changes):
         parts.append(f"compare {_expected(change)}\n")
@@ -96,7 +98,6 @@ def script(
         for change in changes
     )
     parts.append(f"moving <<'END'\n{lines}END\n")
-    left = " ".join(f'"${name}"' for name in temporaries)
     for index, change in enumerate(changes):
         path = quote(change.path)
         back = "".join(
@@ -104,23 +105,30 @@ def script(
             for c in changes[:index]
         )
         move = f"rm -f {path}" if change.gone else f'mv -f "$t{index}" {path}'
+        move = f"sudo -n {move}" if is_roots(change.path) else move
         expected, name = _expected(change), quote(backup_name(change.path))
         # Compared once more: `sync` may take its time, and an editor does not wait for it.
         parts.append(
             f"same {expected} && due {name} && {move} || "
-            f'{{ rm -f "$B/moving"; {back}rm -f {left}; compare {expected}; exit 1; }}\n'
+            f'{{ rm -f "$B/moving"; {back}{_drop(changes)}; compare {expected}; exit 1; }}\n'
         )
     parts.append('rm -f "$B/moving"\n')
     parts.append(f"\nprune {KEPT}\nexit 0\n")
     return "".join(parts)
 
 
-def resume(run: str, port: int) -> str:
+def resume(run: str, port: int, *, daemons: bool = False) -> str:
     """sh that makes the moves that a run which was cut off had begun and not ended.
 
     A file that somebody has written since stays as it is. Exit code 0 also where nothing was left.
     """
-    return f"PORT={port}\n{load('launchd.sh')}{head(run, 'gateway')}{load('resume.sh')}"
+    return f"{launchd(port, daemons)}{head(run, 'gateway')}{load('resume.sh')}"
+
+
+def launchd(port: int, daemons: bool) -> str:
+    """sh with the functions that stop and start the gateway's job."""
+    services = "daemons" if daemons else "agents"
+    return f"PORT={port}\nSERVICES={services}\n{load('launchd.sh')}"
 
 
 def restore(run: str) -> str:
@@ -129,7 +137,7 @@ def restore(run: str) -> str:
     Exit codes: 0 it is back, NOTHING_TO_RESTORE when that run had changed nothing of it, 1 when
     something could not be put back.
     """
-    return f"RUN={run}\n{load('domain.sh')}{load('restore.sh')}"
+    return f"RUN={run}\n{load('domain.sh')}{load('owners.sh')}{load('restore.sh')}"
 
 
 def _expected(change: FileChange) -> str:
@@ -143,6 +151,15 @@ def _temporary(change: FileChange, run: str) -> str:
 def _beside(change: FileChange, index: int, run: str) -> str:
     """sh that writes the new content beside the file, for its owner only from the first byte."""
     content = base64.b64encode(change.after).decode()
+    if is_roots(change.path):
+        return f"""
+t{index}={quote(_temporary(change, run))}
+sudo -n rm -f {quote(change.path)}.clawfleet-*
+sudo -n sh -c 'umask 022; set -C; base64 -d > "$1"' sh "$t{index}" <<'END' || exit 1
+{content}
+END
+sudo -n chmod 644 "$t{index}" || exit 1
+"""
     # What a run that was cut off left goes. Without clobber: a link that somebody put at that name
     # is not followed.
     return f"""
@@ -154,6 +171,15 @@ unpack > "$t{index}" <<'END' || exit 1
 END
 set +C; chmod {change.mode} "$t{index}" || exit 1
 """
+
+
+def _drop(changes: Sequence[FileChange]) -> str:
+    """sh that takes the temporaries away."""
+    own = [f'"$t{n}"' for n, change in enumerate(changes) if not is_roots(change.path)]
+    roots = [f'"$t{n}"' for n, change in enumerate(changes) if is_roots(change.path)]
+    commands = [f"rm -f {' '.join(own)}"] if own else []
+    commands += [f"sudo -n rm -f {' '.join(roots)}"] if roots else []
+    return "; ".join(commands) or ":"
 
 
 def backup_name(path: str) -> str:

@@ -98,7 +98,7 @@ def _leaks(snapshot: Snapshot) -> list[Leak]:
 def _unset(snapshot: Snapshot) -> tuple[list[FileChange], list[Step]]:
     files = []
     for file, clean in (
-        (snapshot.plist, variables.without_keys),
+        *(() if snapshot.daemons else ((snapshot.plist, variables.without_keys),)),
         (snapshot.service_env, variables.without_lines),
         (snapshot.dotenv, variables.without_assignments),
     ):
@@ -119,7 +119,7 @@ def _bypass(snapshot: Snapshot, settings: Settings) -> tuple[list[FileChange], l
         read = variables.in_plist if file is snapshot.plist else dotenv.values
         own = read(text)
         if file is start:
-            if not file.exists:
+            if not file.exists or snapshot.daemons:
                 continue  # the gateway's own step writes them where it installs it
             values = around(snapshot, settings)
         elif file is snapshot.dotenv or any(own.get(name) for name in PROXIES):

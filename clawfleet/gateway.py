@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from clawfleet import commit, environment, running, sessions
+from clawfleet import commit, daemons, environment, running, sessions
 from clawfleet.capabilities import Capabilities
 from clawfleet.gateway_states import Facts, JobState, PortState, State, state_of
 from clawfleet.launch_agent import drift
@@ -45,7 +45,7 @@ def decide(snapshot: Snapshot, settings: Settings, port: int, pending: Sequence[
     the same label, or a foreign process on the port.
     """
     because = _because(snapshot, settings, pending)
-    outdated = drift(snapshot, port, can(snapshot, settings)) if snapshot.plist.exists else ()
+    outdated = pinned(snapshot, settings, port)
     seen = facts(snapshot, settings, fits=not outdated, current=not because)
     state = state_of(seen)
     if state.action == "stop":
@@ -65,12 +65,23 @@ def decide(snapshot: Snapshot, settings: Settings, port: int, pending: Sequence[
     return Decision(state.action, tuple(dict.fromkeys(reasons)), state.name)
 
 
+def pinned(snapshot: Snapshot, settings: Settings, port: int) -> tuple[str, ...]:
+    """What of the job's plist is not as it has to be; empty also where there is none."""
+    if not snapshot.plist.exists:
+        return ()
+    if not snapshot.daemons:
+        return drift(snapshot, port, can(snapshot, settings))
+    fits = daemons.gateway(snapshot, settings, port, foreseen=True).same
+    return () if fits else ("its plist is not as services, port and OpenClaw want it",)
+
+
 def facts(snapshot: Snapshot, settings: Settings, *, fits: bool, current: bool) -> Facts:
     """The facts of the table, told from what one reading of the Mac saw."""
     live = snapshot.gateway_live or not can(snapshot, settings).health_json
     return Facts(
-        gui=snapshot.gui,
-        daemon=snapshot.gateway_system,
+        domain=snapshot.gui or snapshot.daemons,
+        allowed=snapshot.sudo_free or not snapshot.daemons,
+        twin=snapshot.gateway_twin,
         installed=snapshot.plist.exists,
         fits=fits,
         override=snapshot.gateway_override,
@@ -129,7 +140,7 @@ def _reasons(
     job = snapshot.gateway
     match state.name:
         case "not installed":
-            return ("no LaunchAgent on this Mac",)
+            return (f"no {'LaunchDaemon' if snapshot.daemons else 'LaunchAgent'} on this Mac",)
         case "outdated plist":
             return outdated
         case "disabled":
@@ -158,12 +169,30 @@ def _trouble(state: State, snapshot: Snapshot) -> Trouble:
     match state.name:
         case "no GUI domain":
             return no_login(snapshot)
-        case "system daemon":
+        case "no sudo":
+            return Trouble(
+                "sudo asks for a password",
+                expected=f"`sudo -n true` works for {snapshot.user}: services are daemons, and "
+                "only root loads a LaunchDaemon",
+                fix=f"on the Mac: echo '{snapshot.user} ALL=(ALL) NOPASSWD: ALL' | sudo tee "
+                '/etc/sudoers.d/clawfleet; or set services = "agents"',
+            )
+        case "twin" if snapshot.daemons:
+            return Trouble(
+                f"a LaunchAgent of {snapshot.user} is called {GATEWAY_LABEL} as well; after a "
+                "login the two would restart each other",
+                expected="the LaunchDaemon alone, as services says",
+                fix="on the Mac: openclaw gateway uninstall (or launchctl bootout "
+                f"gui/{snapshot.uid}/{GATEWAY_LABEL}; mv ~/Library/LaunchAgents/"
+                f"{GATEWAY_LABEL}.plist ~/.Trash/), then run again",
+            )
+        case "twin":
             return Trouble(
                 f"a system daemon is called {GATEWAY_LABEL} as well; the two restart each other",
                 expected="the user's LaunchAgent alone",
-                fix=f"on the Mac: sudo launchctl bootout system/{GATEWAY_LABEL} and move its plist "
-                "out of /Library/LaunchDaemons",
+                fix="where clawfleet set it up: pyinfra inventory.py tasks/remove.py --data "
+                f"services=daemons; else on the Mac: sudo launchctl bootout system/{GATEWAY_LABEL} "
+                "and move its plist out of /Library/LaunchDaemons",
             )
         case "foreign process":
             taken = next(
@@ -208,7 +237,7 @@ def no_login(snapshot: Snapshot) -> Trouble:
     return Trouble(
         f"nobody is logged in at the screen ({'; '.join(seen)})",
         expected=f"a GUI session of {snapshot.user}: OpenClaw's LaunchAgent and Homebrew's service "
-        "of Ollama are loaded into it",
+        'of Ollama are loaded into it; or services = "daemons", which need none (docs/gateway.md)',
         fix=fix,
     )
 
@@ -233,7 +262,7 @@ def step(
     """
     caps = can(snapshot, settings)
     verbs = {"install": "install", "reinstall": "install --force"}
-    verb = verbs.get(decision.action)
+    verb = None if snapshot.daemons else verbs.get(decision.action)
     gone = decision.action == "remove"
     start = ":" if gone else f"openclaw_gateway {verb} && around" if verb else "again"
     written = "; ".join(
@@ -241,8 +270,7 @@ def step(
         for file in (snapshot.plist, snapshot.service_env)
     )
     back = max(settings.gateway_start_timeout, LEAST_BACK)
-    prelude = f"""PORT={port}
-TIMEOUT={settings.gateway_start_timeout}
+    prelude = f"""TIMEOUT={settings.gateway_start_timeout}
 BACK={back}
 SETTLE={settings.gateway_settle}
 WAIT={"yes" if decision.action == "wait" else "no"}
@@ -261,7 +289,7 @@ undo() {{ (
         clean(snapshot, settings)
         + commit.head(run, "gateway")
         + prelude
-        + load("launchd.sh")
+        + commit.launchd(port, snapshot.daemons)
         + load("well.sh")
         + load("gateway.sh")
     )
@@ -271,9 +299,9 @@ undo() {{ (
         "remove": "take the gateway out of launchd",
         "wait": "wait for the gateway, or restart it",
     }
-    shown = f"launchctl bootout and bootstrap gui/{snapshot.uid}/{GATEWAY_LABEL}"
-    if gone:
-        shown = f"launchctl bootout gui/{snapshot.uid}/{GATEWAY_LABEL}"
+    target = "system" if snapshot.daemons else f"gui/{snapshot.uid}"
+    done = "bootout" if gone else "bootout and bootstrap"
+    shown = f"{'sudo ' if snapshot.daemons else ''}launchctl {done} {target}/{GATEWAY_LABEL}"
     return Step(
         titles.get(decision.action, "restart the gateway"),
         "; ".join(decision.reasons),
@@ -284,14 +312,13 @@ undo() {{ (
     )
 
 
-def start_again(port: int, run: str) -> str:
+def start_again(port: int, run: str, *, daemons: bool = False) -> str:
     """sh for a Mac that failed while a transaction was open: the files from before it back, and
     the gateway started.
 
     Exit code 0 when a gateway was started; what was put back is told on stdout.
     """
-    return f"""PORT={port}
-{load("launchd.sh")}B=$HOME/.clawfleet/backups/{run}/gateway
+    return f"""{commit.launchd(port, daemons)}B=$HOME/.clawfleet/backups/{run}/gateway
 for f in "$B"/*.due "$B/domain"; do [ ! -e "$f" ] || {{ stop; break; }}; done
 (
 {commit.restore(run)}

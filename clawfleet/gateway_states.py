@@ -21,14 +21,17 @@ PortState = Literal["free", "own", "other", "foreign", "hidden"]
 class Facts:
     """What decides, told from a snapshot by :func:`clawfleet.gateway.facts`."""
 
-    gui: bool = True
-    """The domain ``gui/UID`` is there."""
-    daemon: bool = False
-    """The system domain has a job of the same label."""
+    domain: bool = True
+    """The domain is there: ``gui/UID``, or where services are daemons the system's, as ever."""
+    allowed: bool = True
+    """We may load a job into it; into the system's only root may."""
+    twin: bool = False
+    """The other one of the two has a job of the same label."""
     installed: bool = True
-    """The LaunchAgent's plist is there."""
+    """The job's plist is there."""
     fits: bool = True
-    """It pins the port, the token and a Node that are right by now."""
+    """It pins the port, the token and a Node that are right by now; of a LaunchDaemon, which is
+    ours, everything else is as it should be, too."""
     override: Override = "enabled"
     """launchd's override of the label; empty: nobody ever loaded it."""
     job: JobState = "running"
@@ -70,13 +73,20 @@ STATES: tuple[State, ...] = (
         "no GUI domain",
         "stop",
         "nobody is logged in at the screen: a LaunchAgent runs only where somebody is",
-        _when(gui=False),
+        _when(domain=False),
     ),
     State(
-        "system daemon",
+        "no sudo",
         "stop",
-        "a LaunchDaemon has the same label: each starts again when the other takes the port",
-        _when(daemon=True),
+        "services are daemons, and `sudo` asks for a password: only root loads a LaunchDaemon",
+        _when(allowed=False),
+    ),
+    State(
+        "twin",
+        "stop",
+        "a LaunchDaemon has the same label as the LaunchAgent, or the other way round: each starts "
+        "again when the other takes the port",
+        _when(twin=True),
     ),
     State("foreign process", "stop", "another program has the port", _when(port="foreign")),
     State(
@@ -85,11 +95,13 @@ STATES: tuple[State, ...] = (
         "the port answers, and no process of this user listens there",
         _when(port="hidden"),
     ),
-    State("not installed", "install", "there is no LaunchAgent", _when(installed=False)),
+    State(
+        "not installed", "install", "launchd has nothing to start it from", _when(installed=False)
+    ),
     State(
         "outdated plist",
         "reinstall",
-        "the LaunchAgent pins another port, token or Node than the config and OpenClaw want",
+        "it pins another port, token or Node than the config and OpenClaw want",
         _when(fits=False),
     ),
     State(
@@ -155,8 +167,8 @@ def state_of(facts: Facts) -> State:
 ACTIONS: Mapping[Action, str] = MappingProxyType(
     {
         "stop": "told, with the command that helps; nothing is changed",
-        "install": "openclaw gateway install",
-        "reinstall": "openclaw gateway install --force",
+        "install": "openclaw gateway install, or the LaunchDaemon written and loaded",
+        "reinstall": "openclaw gateway install --force, or the LaunchDaemon written and loaded",
         "restart": "bootout, wait until it is gone, enable, bootstrap, kickstart",
         "wait": "wait until it answers; else restart",
         "none": "nothing",
@@ -194,8 +206,9 @@ def table() -> str:
 
 _WORDS: Mapping[str, Mapping[object, str]] = MappingProxyType(
     {
-        "gui": {False: "no domain gui/UID"},
-        "daemon": {True: "system/LABEL is loaded"},
+        "domain": {False: "no domain gui/UID"},
+        "allowed": {False: "sudo -n fails"},
+        "twin": {True: "the label in the other domain"},
         "installed": {False: "no plist"},
         "fits": {False: "plist does not fit"},
         "override": {"": "no override", "disabled": "override: disabled"},

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from clawfleet import homebrew, ollama_app, promise, pull_proxy
+from clawfleet import daemons, homebrew, ollama_app, promise, pull_proxy
 from clawfleet import ollama_server as server
 from clawfleet.names import same
 from clawfleet.ollama_server import Kind
 from clawfleet.plan import FileChange, Step, Trouble, guard, quote
 from clawfleet.scripts import load
 from clawfleet.settings import ModelWish, Settings
-from clawfleet.snapshot import Snapshot
+from clawfleet.snapshot import OLLAMA_LABEL, Snapshot
 
 TOKEN = "ollama-app"
 """The cask's name since mid 2025; ``ollama`` still resolves to it, but `brew list` does not."""
@@ -41,6 +41,12 @@ def kind(snapshot: Snapshot, settings: Settings) -> Kind:
             "the app ends the formula's server and takes its port",
             expected="one of them (the models belong to both and stay)",
             fix=f"on the Mac: {remove_app}, or: {remove_formula}",
+        )
+    if snapshot.daemons and app:
+        raise Trouble(
+            f"Ollama.app ({snapshot.ollama_app or snapshot.ollama_cask}), which needs a login",
+            expected="the formula: services are daemons",
+            fix=f'on the Mac: {remove_app}; or set services = "agents"',
         )
     wish = settings.ollama_install
     if wish == "formula" and app:
@@ -82,6 +88,7 @@ def plan(snapshot: Snapshot, settings: Settings) -> Plan:
     files: list[FileChange] = []
     steps: list[Step] = []
     notes: list[str] = []
+    unlike = False
 
     if version is None and not (wanted == "cask" and (snapshot.ollama_app or snapshot.ollama_cask)):
         what = TOKEN if wanted == "cask" else "ollama"
@@ -98,7 +105,8 @@ def plan(snapshot: Snapshot, settings: Settings) -> Plan:
         env = guard(snapshot.ollama_env, snapshot)
         lines = {**pull_proxy.lines(snapshot, settings), **variables}
         after = homebrew.set_lines(env.loose_text, lines)
-        reasons = ["Homebrew gives these variables to Ollama's service at its start"]
+        giver = "its LaunchDaemon" if snapshot.daemons else "Homebrew"
+        reasons = [f"{giver} gives these variables to Ollama's server at its start"]
         open_to_others = env.exists and int(env.mode or "600", 8) & 0o022
         if open_to_others:
             reasons.append(f"Homebrew ignores it while others may write it (mode {env.mode})")
@@ -107,6 +115,10 @@ def plan(snapshot: Snapshot, settings: Settings) -> Plan:
             files.append(change)
         variables = server.assignments(after)
         notes += _moved(snapshot, variables.get("OLLAMA_MODELS", ""))
+        if snapshot.daemons:
+            daemon = daemons.ollama(snapshot, settings)
+            unlike = snapshot.ollama_brew or daemons.differs(snapshot.ollama_job, daemon)
+            files += [] if daemon.same else [daemon]
     else:
         per_request = promise.plan(snapshot, settings).per_request
         notes += ollama_app.notes(snapshot, settings, variables, per_request=per_request)
@@ -120,7 +132,7 @@ def plan(snapshot: Snapshot, settings: Settings) -> Plan:
         installed=not steps,
         owner=server.owner(snapshot),
         version=_answers(snapshot, version),
-        environment="old" if files else server.environment(snapshot, variables),
+        environment="old" if files or unlike else server.environment(snapshot, variables),
         present=bool(snapshot.ollama_app_pids if wanted == "cask" else snapshot.ollama_job),
     )
     decision = server.decide(now)
@@ -133,6 +145,8 @@ def plan(snapshot: Snapshot, settings: Settings) -> Plan:
             "it is used as it is, with its own environment, and will not come back after a reboot"
         )
     reason = _reason(snapshot, decision, version, variables, bool(files))
+    if unlike and decision.reason == server.OLD_ENVIRONMENT:
+        reason = server.NO_DAEMON
     # Setting a number in the app's database ends and starts it; without a database it has to be
     # started first.
     at_once = changed is not None and snapshot.ollama_app_settings is not None
@@ -252,6 +266,8 @@ def _head(settings: Settings) -> str:
 def _start(
     snapshot: Snapshot, settings: Settings, wanted: Kind, reason: str, variables: Mapping[str, str]
 ) -> Step:
+    if snapshot.daemons:
+        return _daemon(snapshot, settings, reason, variables)
     if wanted == "formula":
         owner, command = "formula", "brew services start ollama"
         body = f"free\n{homebrew.environment(snapshot, settings)}{command} </dev/null || exit 1\n"
@@ -276,6 +292,8 @@ def restart(
     variables: Mapping[str, str] = MappingProxyType({}),
 ) -> Step:
     """The owner of the server ends it and starts it anew, in the way that is right for it."""
+    if snapshot.daemons:
+        return _daemon(snapshot, settings, reason, variables)
     if wanted == "formula":
         owner, command = "formula", "brew services restart ollama"
         body = f"{homebrew.environment(snapshot, settings)}{command} </dev/null || exit 1\n"
@@ -290,6 +308,24 @@ def restart(
         _head(settings) + body + _well(owner, installed(snapshot), variables),
         f"on the Mac: {command}",
         180,
+        command,
+    )
+
+
+def _daemon(
+    snapshot: Snapshot, settings: Settings, reason: str, variables: Mapping[str, str]
+) -> Step:
+    """The server as our LaunchDaemon, started anew where it runs."""
+    command = f"sudo launchctl bootout and bootstrap system/{OLLAMA_LABEL}"
+    return Step(
+        "start Ollama's LaunchDaemon",
+        reason,
+        _head(settings)
+        + homebrew.environment(snapshot, settings)
+        + load("ollama-daemon.sh")
+        + _well("daemon", installed(snapshot), variables),
+        f"on the Mac: {command}; tail ~/.clawfleet/ollama.log",
+        240,
         command,
     )
 

@@ -23,6 +23,7 @@ Action = Literal["install", "start", "restart", "use", "refuse"]
 _PLAIN = re.compile(r"[\w./:,@%+=-]*")
 _SECRET = re.compile(r".*(KEY|TOKEN|SECRET|PASS)")
 OTHER_VERSION = "another version than what is installed"
+NO_DAEMON = "launchd's system domain does not have it as its plist says"
 OLD_ENVIRONMENT = "it was started before its environment was written"
 CLOCK = 2
 """Seconds by which a process may look younger or older: ``ps`` rounds, files have fractions."""
@@ -69,7 +70,8 @@ def running(snapshot: Snapshot) -> Mapping[str, str] | None:
     ``OLLAMA_*`` is read, the job's other variables are launchd's word in either case.
     """
     job = snapshot.ollama_job if snapshot.ollama_owner == "formula" else None
-    given = job.environment if job else {}
+    # Our daemon reads its variables from a file: those of its plist are not all that it has.
+    given = job.environment if job and not snapshot.daemons else {}
     if snapshot.ollama_variables is None:
         return given or None
     others = {name: value for name, value in given.items() if not name.startswith("OLLAMA_")}
@@ -97,7 +99,8 @@ def differing(snapshot: Snapshot, wanted: Mapping[str, str]) -> list[str]:
     seen = running(snapshot)
     if seen is None:
         return []
-    told = bool(snapshot.ollama_job and snapshot.ollama_job.environment)
+    job = None if snapshot.daemons else snapshot.ollama_job
+    told = bool(job and job.environment)
     return [
         name
         for name, value in comparable(wanted).items()

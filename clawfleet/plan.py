@@ -35,6 +35,15 @@ class Trouble(Exception):
         ]
 
 
+DAEMONS = "/Library/LaunchDaemons"
+"""launchd's folder for what is started without a login: root's, and readable by everybody."""
+
+
+def is_roots(path: str) -> bool:
+    """Whether a file that we write has to be root's."""
+    return path.startswith(f"{DAEMONS}/")
+
+
 @dataclass(frozen=True)
 class Step:
     """One sh script that changes a Mac."""
@@ -93,6 +102,8 @@ def guard(file: File, snapshot: Snapshot) -> File:
             expected="a file that this user can read and write",
             fix=f"on the Mac: ls -ld {quote(file.path)}",
         )
+    if is_roots(file.path):
+        return _guard_of_root(file)
     path = file.link or file.path
     folder = file.folder or path.rpartition("/")[0]
     root = _root(file, snapshot)
@@ -125,6 +136,22 @@ def _root(file: File, snapshot: Snapshot) -> str | None:
     if snapshot.state_folder or not file.folder:
         return snapshot.state_folder or snapshot.state_link or state
     return home  # there is no ~/.openclaw yet
+
+
+def _guard_of_root(file: File) -> File:
+    if file.link:
+        raise Trouble(
+            f"{file.path} is a link to {file.link}",
+            expected="a plist of root's: launchd takes nothing else for a daemon",
+            fix=f"on the Mac: sudo rm {quote(file.path)}",
+        )
+    if file.uid not in (None, 0):
+        raise Trouble(
+            f"{file.path} belongs to the user with the id {file.uid}",
+            expected="root: launchd takes nothing else for a daemon",
+            fix=f"on the Mac: sudo chown root:wheel {quote(file.path)}",
+        )
+    return file
 
 
 def _is_own(path: str, uid: int | None, snapshot: Snapshot) -> None:

@@ -1,9 +1,9 @@
 """Models that are in Ollama's memory before anybody asks: after a deploy, and after every login.
 
-A LaunchAgent does it, so that what runs after a reboot is what ran, and was seen to work, in the
-deploy. It sends each model's load request (``/api/generate`` without a prompt) with the context
-length that OpenClaw's requests will have: with another one the first of those would load it anew
-(ollama server/sched.go, needsReload).
+A job of launchd does it (a LaunchAgent, or a LaunchDaemon where services are those), so that what
+runs after a reboot is what ran, and was seen to work, in the deploy. It sends each model's load
+request (``/api/generate`` without a prompt) with the context length that OpenClaw's requests will
+have: with another one the first of those would load it anew (ollama server/sched.go, needsReload).
 """
 
 from __future__ import annotations
@@ -51,28 +51,32 @@ def plan(snapshot: Snapshot, settings: Settings) -> Plan:
         if not there.exists:
             return Plan((), (), (), ())
         gone = FileChange(guard(there, snapshot), b"", there.mode, ("preload is off",), gone=True)
-        return Plan((gone,), (forget("preload is off"),), (), ())
+        return Plan((gone,), (forget(snapshot, "preload is off"),), (), ())
     kept, notes = _resident(snapshot, settings)
     # Where OpenClaw's requests name no context, this one must not either.
     promised = promise.weigh(snapshot, settings)
     loads = tuple(
         Load(normalise(one.id), one.tokens if promised.per_request else None) for one in kept
     )
-    reason = "loads the models at each login"
+    reason = f"loads the models at each {'start' if snapshot.daemons else 'login'}"
     change = FileChange(guard(there, snapshot), agent(snapshot, settings, loads), "644", (reason,))
     if not change.same:
-        return Plan((change,), (run(loads, reason, new=True),), loads, tuple(notes))
-    steps = () if snapshot.preload_job else (run(loads, "launchd does not know it", new=True),)
+        step = run(snapshot, loads, reason, new=True)
+        return Plan((change,), (step,), loads, tuple(notes))
+    unknown = run(snapshot, loads, "launchd does not know it", new=True)
+    steps = () if snapshot.preload_job else (unknown,)
     return Plan((), steps, loads, tuple(notes))
 
 
 def agent(snapshot: Snapshot, settings: Settings, loads: Iterable[Load]) -> bytes:
-    """The LaunchAgent's plist, as XML: launchd runs it once at each login."""
+    """The plist, as XML: launchd runs it once at each login, or as a daemon at each start."""
     calls = "".join(f"load {quote(one.model)} {quote(_request(one, settings))}\n" for one in loads)
     script = f"PORT={settings.ollama_port}\n{load('preload-agent.sh')}{calls}exit $r\n"
+    user = {"UserName": snapshot.user} if snapshot.daemons else {}
     return plistlib.dumps(
         {
             "Label": PRELOAD_LABEL,
+            **user,
             "ProgramArguments": ["/bin/sh", "-c", script],
             "RunAtLoad": True,
             "StandardErrorPath": f"{snapshot.home}/.clawfleet/preload.log",
@@ -89,11 +93,11 @@ def _request(one: Load, settings: Settings) -> str:
     return json.dumps(body)
 
 
-def run(loads: Iterable[Load], reason: str, *, new: bool) -> Step:
-    """Runs the LaunchAgent and waits for its end; with `new` launchd reads its file first."""
+def run(snapshot: Snapshot, loads: Iterable[Load], reason: str, *, new: bool) -> Step:
+    """Runs the job and waits for its end; with `new` launchd reads its file first."""
     names = [one.model for one in loads]
     limit = 60 + LOAD * len(names)
-    given = f"NEW={'yes' if new else 'no'}\nLIMIT={limit}\n"
+    given = f"NEW={'yes' if new else 'no'}\nLIMIT={limit}\n{_services(snapshot)}"
     return Step(
         f"load {', '.join(names)}",
         reason,
@@ -104,22 +108,33 @@ def run(loads: Iterable[Load], reason: str, *, new: bool) -> Step:
     )
 
 
-def forget(reason: str) -> Step:
-    """launchd forgets the LaunchAgent; no model is put out of memory by it."""
+def forget(snapshot: Snapshot, reason: str) -> Step:
+    """launchd forgets the job; no model is put out of memory by it."""
+    return forget_job(snapshot, PRELOAD_LABEL, "the preloading job", reason)
+
+
+def forget_job(snapshot: Snapshot, label: str, what: str, reason: str) -> Step:
+    """launchd forgets one of our jobs, whose plist is gone."""
+    target = f"system/{label}" if snapshot.daemons else f"gui/$(id -u)/{label}"
+    bootout = f"{'sudo -n ' if snapshot.daemons else ''}launchctl bootout"
     return Step(
-        "take the preloading LaunchAgent out of launchd",
+        f"take {what} out of launchd",
         reason,
         # It returns before the job is gone (seconds on a real Mac).
-        f'J="gui/$(id -u)/{PRELOAD_LABEL}"; end=$(($(date +%s) + 40))\n'
-        'launchctl bootout "$J" 2>/dev/null\n'
+        f'J="{target}"; end=$(($(date +%s) + 40))\n'
+        f'{bootout} "$J" 2>/dev/null\n'
         'while launchctl print "$J" >/dev/null 2>&1; do\n'
         '  [ "$(date +%s)" -lt $end ] || { echo "launchd still has $J" >&2; exit 1; }\n'
         "  sleep 0.5\n"
         "done\n",
-        f"on the Mac: launchctl bootout gui/$(id -u)/{PRELOAD_LABEL}",
+        f"on the Mac: {bootout.replace(' -n', '')} {target}",
         60,
-        f"launchctl bootout {PRELOAD_LABEL}",
+        f"{bootout.replace(' -n', '')} {label}",
     )
+
+
+def _services(snapshot: Snapshot) -> str:
+    return f"SERVICES={'daemons' if snapshot.daemons else 'agents'}\n"
 
 
 def due(running: Iterable[Mapping[str, Any]], loads: Iterable[Load]) -> list[Load]:

@@ -41,7 +41,9 @@ class ProbeError(ValueError):
     """The probe's output is not what the script prints (cut link, a shell that prints noise)."""
 
 
-def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -> Snapshot:
+def parse(
+    output: str, *, ollama_port: int = 11434, gateway_port: int = 18789, daemons: bool = False
+) -> Snapshot:
     """The snapshot in the probe's output.
 
     Raises ProbeError when the output is not complete.
@@ -127,13 +129,17 @@ def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -
         uid=int(one("user.uid") or 0),
         home=one("user.home") or "",
         sudo_free=one("sudo.free") == "yes",
+        daemons=daemons,
         now=int(one("now") or 0),
         disk_free=_available(every("df")),
         gui=one("gui.exists") == "yes",
         gui_error=one("gui.error") or "",
         automatic_login=one("login.automatic") or "",
         filevault=one("filevault") or "",
-        gui_environment=_block("\n".join(values.get("gui.print", [])), "environment"),
+        # What a login has there reaches no daemon.
+        gui_environment=_block(
+            "\n".join([] if daemons else values.get("gui.print", [])), "environment"
+        ),
         brew=one("brew.prefix"),
         ollama_formula=one("ollama.formula"),
         ollama_cask=one("ollama.cask"),
@@ -145,6 +151,8 @@ def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -
         ollama_open=curl not in (None, "7"),
         ollama_server=next((str(a["version"]) for a in api if "version" in a), None),
         ollama_job=job("ollama"),
+        ollama_brew=one("ollama.brew") == "yes",
+        ollama_daemon=file("ollama_daemon"),
         ollama_root=one("ollama.root") == "yes",
         ollama_variables=pairs("ollama.variable", one("ollama.environment") == "yes"),
         ollama_app_pids=tuple(int(pid) for pid in every("ollama.app.pid"))
@@ -205,7 +213,7 @@ def parse(output: str, *, ollama_port: int = 11434, gateway_port: int = 18789) -
         gateway_port=listener("gateway", gateway_port),
         gateway=job("gateway"),
         gateway_override=_OVERRIDES.get(one("gateway.override") or "", ""),
-        gateway_system=one("gateway.system") == "yes",
+        gateway_twin=one("gateway.twin") == "yes",
         gateway_http=int(http[0]) if http[0].isdigit() else 0,
         gateway_live=healthz.get("ok") is True,
         restart_needed=_lines(file("restart_needed")),

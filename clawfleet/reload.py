@@ -68,9 +68,9 @@ def step(snapshot: Snapshot, settings: Settings, port: int, run: str) -> Step:
     script = (
         clean(snapshot, settings)
         + commit.head(run, "gateway")
-        + f"PORT={port}\nTIMEOUT={BOUND}\nBOUND={BOUND}\nSETTLE={settings.gateway_settle}\n"
+        + f"TIMEOUT={BOUND}\nBOUND={BOUND}\nSETTLE={settings.gateway_settle}\n"
         + f"probe() {{ {gateway.probe(can(snapshot, settings))}; }}\n"
-        + load("launchd.sh")
+        + commit.launchd(port, snapshot.daemons)
         + load("well.sh")
         + load("reload.sh")
     )

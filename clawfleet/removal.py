@@ -60,7 +60,13 @@ def plan(snapshot: Snapshot, settings: Settings) -> Removal:
     read |= {path: file for path, file in also.items() if file.path.startswith(state)}
     others = {
         file.link or file.path: file
-        for file in (snapshot.ollama_env, snapshot.brew_env, snapshot.preload, *also.values())
+        for file in (
+            snapshot.ollama_env,
+            snapshot.ollama_daemon,
+            snapshot.brew_env,
+            snapshot.preload,
+            *also.values(),
+        )
         if file.exists and (file.link or file.path) not in read
     }
     if removal.agent:

@@ -88,6 +88,11 @@ class MacRun:
         return self.executing and (self.stopped or self.cut)
 
     @property
+    def daemons(self) -> bool:
+        """Its services are LaunchDaemons."""
+        return self.settings.services == "daemons"
+
+    @property
     def asked(self) -> bool:
         """Whether a person sees the changes before they are made: pyinfra asks, or only plans."""
         return bool(self.state.check_for_changes) or not self.executing

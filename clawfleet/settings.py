@@ -98,6 +98,7 @@ class Settings(BaseModel):
     openclaw_install: Literal["npm", "pnpm", "brew", "none"] = "npm"
     openclaw_version: str | None = None
     agent: str = "main"
+    services: Literal["agents", "daemons"] = "agents"
     gateway_port: Annotated[int, Field(ge=1, le=65535)] = 18789
     gateway_start_timeout: Annotated[int, Field(ge=5, le=1800)] = 180
     gateway_settle: Annotated[int, Field(ge=0, le=120)] = 6
@@ -259,6 +260,10 @@ class Settings(BaseModel):
                 )
         if len(set(self.fallbacks)) < len(self.fallbacks) or self.primary in self.fallbacks:
             raise ValueError("fallbacks: a model stands twice in the chain")
+        if self.services == "daemons" and self.ollama_install == "cask":
+            raise ValueError(
+                'services: "daemons" needs ollama_install = "formula": Ollama.app needs a login'
+            )
         given = {name.upper() for name in self.ollama_environment}
         if self.pull_proxy and given & {"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"}:
             raise ValueError("pull_proxy: ollama_environment has a proxy, too; keep one of them")

@@ -23,6 +23,8 @@ PROXY_VARIABLES = (
 )
 GATEWAY_LABEL = "ai.openclaw.gateway"
 PRELOAD_LABEL = "ai.clawfleet.preload"
+OLLAMA_LABEL = "ai.clawfleet.ollama"
+"""Of our LaunchDaemon; Homebrew's LaunchAgent has its own."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,9 @@ class Snapshot:
     uid: int = 0
     home: str = ""
     sudo_free: bool = False
+    """``sudo -n true`` works; asked only where it is needed."""
+    daemons: bool = False
+    """What runs here is started by launchd's system domain, as the setting `services` says."""
     now: int = 0
     """The Mac's clock, seconds since 1970."""
     disk_free: int | None = None
@@ -190,7 +195,12 @@ class Snapshot:
     ollama_server: str | None = None
     """Version that the running server tells; None: none answers."""
     ollama_job: Job | None = None
-    """Homebrew's ``homebrew.mxcl.ollama`` in this user's domains; None: not loaded."""
+    """Homebrew's ``homebrew.mxcl.ollama`` in this user's domains, or where services are daemons and
+    it is loaded, ours; None: not loaded."""
+    ollama_brew: bool = False
+    """Homebrew's is loaded although services are daemons."""
+    ollama_daemon: File = field(default_factory=lambda: File("", None))
+    """The plist of ours."""
     ollama_root: bool = False
     """That job is loaded in launchd's system domain (`sudo brew services start`)."""
     ollama_variables: dict[str, str] | None = None
@@ -255,7 +265,9 @@ class Snapshot:
     gateway: Job | None = None
     gateway_override: Literal["", "enabled", "disabled"] = ""
     """What launchd's database of overrides says of the job; empty: nobody ever loaded it."""
-    gateway_system: bool = False
+    gateway_twin: bool = False
+    """There is a job, or the plist of one, of the same label in the domain that is not ours: the
+    system's, or where services are daemons the user's own."""
     gateway_http: int = 0
     """Status of ``GET /`` on the gateway's port; 0: no answer."""
     gateway_live: bool = False
@@ -290,7 +302,9 @@ class Snapshot:
     def written(self) -> tuple[File, ...]:
         """The files that a deploy may write, also those that are not there."""
         files = (self.config, self.auth, self.dotenv, self.service_env, self.plist)
-        return (*files, self.ollama_env, self.brew_env, self.preload, *self.also)
+        ours = (self.ollama_env, self.brew_env, self.preload)
+        daemon = (self.ollama_daemon,) if self.daemons else ()
+        return (*files, *ours, *daemon, *self.also)
 
     @property
     def read_by_gateway(self) -> tuple[File, ...]:

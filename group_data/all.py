@@ -144,6 +144,12 @@ agent = "main"
 
 # --- Gateway ----------------------------------------------------------------------------------
 
+# What launchd starts the gateway, Ollama and `preload` as: "agents" are the user's LaunchAgents, as
+# OpenClaw and Homebrew make them, and run while he is logged in at the screen; "daemons" are
+# LaunchDaemons that run as him, for Macs where nobody is (docs/gateway.md, "Nobody at the screen").
+# They need `sudo` without a password, and OpenClaw's own `openclaw gateway ...` does not know them.
+services = "agents"
+
 # Port on 127.0.0.1; a port in the Mac's own config is kept unless this differs from the default.
 gateway_port = 18789
 

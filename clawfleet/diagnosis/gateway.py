@@ -35,7 +35,7 @@ def _hand_started(case: Case) -> list[Process]:
 
 
 def _no_gui(case: Case) -> Iterable[Seen]:
-    if not case.snapshot.gui:
+    if not case.snapshot.gui and not case.snapshot.daemons:
         yield Seen(
             f"nobody is logged in at the screen ({case.snapshot.gui_error or 'no domain gui'})",
             f"log in as {case.snapshot.user} at the screen, and turn on automatic login",
@@ -43,7 +43,14 @@ def _no_gui(case: Case) -> Iterable[Seen]:
 
 
 def _system(case: Case) -> Iterable[Seen]:
-    if case.snapshot.gateway_system:
+    if not case.snapshot.gateway_twin:
+        return
+    if case.snapshot.daemons:
+        yield Seen(
+            f"a LaunchAgent {GATEWAY_LABEL} beside the LaunchDaemon",
+            "on the Mac: openclaw gateway uninstall",
+        )
+    else:
         yield Seen(
             f"system/{GATEWAY_LABEL} is loaded",
             f"on the Mac: sudo launchctl bootout system/{GATEWAY_LABEL} and move its plist out of "
@@ -112,7 +119,12 @@ def _not_installed(case: Case) -> Iterable[Seen]:
 def _ready(case: Case) -> bool:
     """A LaunchAgent that could be loaded, and nobody in its place."""
     snapshot = case.snapshot
-    return bool(snapshot.openclaw and snapshot.plist.exists and snapshot.gui)
+    domain = snapshot.gui or snapshot.daemons
+    return bool(snapshot.openclaw and snapshot.plist.exists and domain)
+
+
+def _domain(case: Case) -> str:
+    return "system" if case.snapshot.daemons else f"gui/{case.snapshot.uid}"
 
 
 def _free(case: Case) -> bool:
@@ -132,7 +144,7 @@ def _not_loaded(case: Case) -> Iterable[Seen]:
     disabled = case.snapshot.gateway_override == "disabled"
     if _ready(case) and case.job is None and not disabled and _free(case):
         yield Seen(
-            f"gui/{case.snapshot.uid}/{GATEWAY_LABEL} is not loaded",
+            f"{_domain(case)}/{GATEWAY_LABEL} is not loaded",
             TASK.format("gateway"),
             "gateway",
         )

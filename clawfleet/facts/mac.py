@@ -48,6 +48,7 @@ def read(host: Host, settings: Settings, gateway_port: int, also: Sequence[str] 
         "OLLAMA_PORT": str(settings.ollama_port),
         "GATEWAY_PORT": str(gateway_port),
         "PREFIX": settings.homebrew_prefix or "",
+        "SERVICES": settings.services,
         "AGENT": settings.agent,
         "ALSO": "\n".join(also),
         "SHOW": "\n".join(wish.id for wish in settings.models),
@@ -55,7 +56,12 @@ def read(host: Host, settings: Settings, gateway_port: int, also: Sequence[str] 
     }
 
     def parsed(output: str) -> Snapshot:
-        return parse(output, ollama_port=settings.ollama_port, gateway_port=gateway_port)
+        return parse(
+            output,
+            ollama_port=settings.ollama_port,
+            gateway_port=gateway_port,
+            daemons=settings.services == "daemons",
+        )
 
     return ask(host, variables, _SCRIPT, parsed)
 

@@ -2,7 +2,8 @@
 # Prints lines "name<TAB>value"; text of several lines is "name:l<TAB>line" for each; all files come as
 # one tar. sh and BSD userland, no python3: a Mac without the Command Line Tools has none. Few
 # processes, as each costs 5 to 40 ms; everything that can hang has its own bound.
-# Set in front of it by the caller: OLLAMA_PORT GATEWAY_PORT PREFIX (may be empty) AGENT ALSO (paths of
+# Set in front of it by the caller: OLLAMA_PORT GATEWAY_PORT PREFIX (may be empty) SERVICES (agents or
+# daemons: which of launchd's domains the services are in) AGENT ALSO (paths of
 # further files, one in a line) SHOW (names of the wanted models, one in a line) MODELS (their paths
 # below manifests/, one in a line)
 LC_ALL=C; export LC_ALL
@@ -42,12 +43,20 @@ else kv gui.exists no; kv gui.error "${d##*
   kv filevault "$(fdesetup status 2>/dev/null | head -1)"
 fi
 L=ai.openclaw.gateway
-j=$(launchctl print "$G/$L" 2>/dev/null); printf '%s\n' "$j" | lines gateway.print
+JOBS=$HOME/Library/LaunchAgents
+if [ $SERVICES = daemons ]; then
+  { [ -e "$JOBS/$L.plist" ] || launchctl print "$G/$L" >/dev/null 2>&1; } && kv gateway.twin yes
+  sudo -n true >/dev/null 2>&1 && kv sudo.free yes
+  D=system; JOBS=/Library/LaunchDaemons; M=$HOME/.ollama/models
+else
+  D=$G
+  launchctl print "system/$L" >/dev/null 2>&1 && kv gateway.twin yes
+fi
+j=$(launchctl print "$D/$L" 2>/dev/null); printf '%s\n' "$j" | lines gateway.print
 J=${j#*"
 	pid = "}; if [ "$J" = "$j" ]; then J=; else J=${J%%"
 "*}; fi
-launchctl print "system/$L" >/dev/null 2>&1 && kv gateway.system yes
-case $(launchctl print-disabled "$G" 2>/dev/null) in
+case $(launchctl print-disabled "$D" 2>/dev/null) in
   *"\"$L\" => disabled"*|*"\"$L\" => true"*) kv gateway.override disabled;;
   *"\"$L\" => enabled"*|*"\"$L\" => false"*) kv gateway.override enabled;; esac
 
@@ -66,11 +75,14 @@ if [ -n "$B" ]; then
   done
   [ -L "$B/bin/ollama" ] && kv ollama.link "$(readlink "$B/bin/ollama")"
   # brew puts the job into user/UID where an SSH session had a terminal and nobody was logged in
+  d=; [ $SERVICES = agents ] || d=$(launchctl print "system/ai.clawfleet.ollama" 2>/dev/null)
   for t in "$G" "user/$U"; do
-    d=$(launchctl print "$t/homebrew.mxcl.ollama" 2>/dev/null) || continue
-    printf '%s\n' "$d" | lines ollama.print; break; done
-# sudo is needed only by Homebrew's installer; asking without need would be logged on the Mac
-elif sudo -n true >/dev/null 2>&1; then kv sudo.free yes; fi
+    b=$(launchctl print "$t/homebrew.mxcl.ollama" 2>/dev/null) || continue
+    [ $SERVICES = agents ] || kv ollama.brew yes
+    d=${d:-$b}; break; done
+  [ -z "$d" ] || printf '%s\n' "$d" | lines ollama.print
+# else sudo is needed only by Homebrew's installer; asking without need would be logged on the Mac
+elif [ $SERVICES = agents ] && sudo -n true >/dev/null 2>&1; then kv sudo.free yes; fi
 for a in /Applications "$HOME/Applications"; do
   [ -d "$a/Ollama.app" ] && { kv ollama.app "$a/Ollama.app"
     kv ollama.app.version "$(plutil -extract CFBundleShortVersionString raw -o - \
@@ -161,7 +173,7 @@ if [ -n "${O:-}" ]; then
   # npm gives every file the modification time of 1985
   kv openclaw.since "$(stat -f %c "${r%/*}/package.json" 2>/dev/null)"
 fi
-P=$HOME/Library/LaunchAgents/$L.plist
+P=$JOBS/$L.plist
 n=$(sed -n 's/.*<string>\(.*\/node\)<\/string>.*/\1/p' "$P" 2>/dev/null | head -1)
 for d in ${O:+"$O"} ${n:+"${n%/*}"} ${B:+"$B/opt/node@24/bin" "$B/opt/node@22/bin" "$B/opt/node/bin"} \
   /usr/local/bin $path; do
@@ -211,8 +223,9 @@ file dotenv "$S/.env" || set -- "$@" "$S/.env"
 file service_env "$S/service-env/$L.env" || set -- "$@" "$S/service-env/$L.env"
 file plist "$P" || set -- "$@" "$P"
 file ollama_env "$HOME/.homebrew/services/ollama.env" || set -- "$@" "$HOME/.homebrew/services/ollama.env"
-W=$HOME/Library/LaunchAgents/ai.clawfleet.preload.plist
-file preload "$W" || { set -- "$@" "$W"; launchctl print "$G/ai.clawfleet.preload" 2>/dev/null | lines preload.print; }
+W=$JOBS/ai.clawfleet.preload.plist
+file preload "$W" || { set -- "$@" "$W"; launchctl print "$D/ai.clawfleet.preload" 2>/dev/null | lines preload.print; }
+[ $SERVICES = agents ] || file ollama_daemon "$JOBS/ai.clawfleet.ollama.plist" || set -- "$@" "$JOBS/ai.clawfleet.ollama.plist"
 [ -n "$B" ] && { file brew_env "$B/etc/homebrew/brew.env" || set -- "$@" "$B/etc/homebrew/brew.env"; }
 for n in owned:owned.json installed:installed unfinished:unfinished restart_needed:restart-needed \
   started:started started_config:started.json domain:domain; do

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pyinfra import host
 from pyinfra.api import FunctionCommand
 
-from clawfleet import gateway
+from clawfleet import daemons, gateway
 from clawfleet.gateway import Decision
 from clawfleet.operations import environment
 from clawfleet.operations.mac import (
@@ -20,6 +20,7 @@ from clawfleet.operations.mac import (
     mac_operation,
     remember,
     shell,
+    write,
 )
 from clawfleet.operations.sessions import to_forget
 from clawfleet.plan import Step, Trouble
@@ -54,12 +55,18 @@ def running() -> Commands:
     step = gateway.step(
         mac.snapshot, mac.settings, mac.port, decision, run=mac.transaction, keys=forget.keys
     )
-    announce(mac, [step], ())
+    files = []
+    if mac.daemons and decision.action in ("install", "reinstall"):
+        dry = not mac.executing
+        files = [daemons.gateway(mac.snapshot, mac.settings, mac.port, foreseen=dry)]
+    announce(mac, [step], files)
     former = mac.snapshot
+    if files:
+        yield write(files, restart_reasons=decision.reasons)
     # From here on the script itself looks after the gateway, also when it fails.
     yield call(hand_over)
     yield carry_out(step, decision)
-    if decision.action == "reinstall":
+    if decision.action == "reinstall" and not files:
         yield remember(former)
     yield call(read_back)
 

@@ -70,7 +70,7 @@ def _resume(mac: run.MacRun) -> None:
     if not mac.executing or mac.snapshot.unfinished in (None, mac.run) or mac.resumed:
         return
     mac.resumed = True
-    ok, output = shell(mac, commit.resume(mac.transaction, mac.port), 180)
+    ok, output = shell(mac, commit.resume(mac.transaction, mac.port, daemons=mac.daemons), 180)
     mac.changed()
     if not ok:
         raise Trouble(
@@ -106,7 +106,8 @@ def recover(mac: run.MacRun) -> None:
     mac.stopped = mac.cut = False
     mac.changed()
     try:
-        ok, output = shell(mac, gateway.start_again(mac.port, mac.transaction), 180)
+        again = gateway.start_again(mac.port, mac.transaction, daemons=mac.daemons)
+        ok, output = shell(mac, again, 180)
     except Exception as error:
         mac.say(f"its gateway was not started again: {unexpected(error).found}", "red")
         return
@@ -233,6 +234,7 @@ def write(
             port=mac.port if reasons else None,
             also=[file.path for file in snapshot.read_by_gateway] if reasons else (),
             running=running,
+            daemons=mac.daemons,
         )
         before, mac.stopped = mac.stopped, mac.stopped or bool(reasons)
         ok, output = shell(mac, script, 300)

@@ -59,7 +59,7 @@ def _load(mac: MacRun, loads: tuple[Load, ...]) -> None:
     missing = preload_plan.due(running, loads)
     if not missing:
         return
-    step = preload_plan.run(loads, "not in memory", new=False)
+    step = preload_plan.run(mac.snapshot, loads, "not in memory", new=False)
     mac.say(f"loading {', '.join(one.model for one in missing)}")
     ok, output = shell(mac, step.script, step.timeout)
     if not ok:

@@ -26,7 +26,7 @@ from clawfleet.operations.mac import (
 )
 from clawfleet.plan import FileChange, Step
 from clawfleet.run import MacRun, current
-from clawfleet.snapshot import File, Snapshot
+from clawfleet.snapshot import OLLAMA_LABEL, File, Snapshot
 
 
 @mac_operation
@@ -94,7 +94,7 @@ def _go_back(
     `before`; when it is well, the rest, and Ollama's server with that."""
     snapshot = mac.snapshot
     gone = any(change.gone and change.file.path == snapshot.plist.path for change in read)
-    there = snapshot.plist.exists or any("LaunchAgents" in change.path for change in read)
+    there = snapshot.plist.exists or any(change.path == snapshot.plist.path for change in read)
     restart = []
     if not read and not before:
         reason = f"run {mac.transaction} was cut off before it was seen well"
@@ -122,7 +122,7 @@ def _start(mac: MacRun, read: list[FileChange], reason: str, *, gone: bool) -> S
     snapshot, settings = mac.snapshot, mac.settings
     after = _written(snapshot, read)
     port = launch_agent.configured(after) or launch_agent.DEFAULT_PORT
-    outdated = launch_agent.drift(after, port, can(after, settings))
+    outdated = () if mac.daemons else launch_agent.drift(after, port, can(after, settings))
     if gone:
         decision = gateway_plan.Decision("remove", (reason,))
     elif outdated:
@@ -151,11 +151,15 @@ def _ollama_again(mac: MacRun, other: list[FileChange]) -> list[Step]:
     snapshot = mac.snapshot
     changed = {change.file.path: change for change in other}
     steps = []
-    if snapshot.ollama_env.path in changed and snapshot.ollama_owner == "formula":
+    daemon = changed.get(snapshot.ollama_daemon.path) if snapshot.daemons else None
+    if daemon and daemon.gone:
+        reason = "its file is taken away; `brew services start ollama` starts it after a login"
+        steps.append(preload.forget_job(snapshot, OLLAMA_LABEL, "Ollama's server", reason))
+    elif (daemon or snapshot.ollama_env.path in changed) and snapshot.ollama_owner == "formula":
         reason = "the variables of its server were put back"
         steps.append(ollama_plan.restart(snapshot, mac.settings, "formula", reason))
     agent = changed.get(snapshot.preload.path)
     if agent and snapshot.preload_job:
         # One that comes back is read at the next login.
-        steps.append(preload.forget("its file was put back"))
+        steps.append(preload.forget(snapshot, "its file was put back"))
     return steps

@@ -37,7 +37,10 @@ due() { : > "$B/$1.due" || exit 1; }
 # moving: from here on all of the moves on standard input are made, by this run or the next
 moving() { cat > "$B/moving.new" && sync && mv -f "$B/moving.new" "$B/moving" && trap - EXIT || exit 1; }
 # put FILE NAME TEMPORARY: back as it was when this run began
-put() { if [ -e "$B/$2" ]; then rm -f "$3"; cp -p "$B/$2" "$3" && mv -f "$3" "$1"; else rm -f "$1"; fi; }
+put() {
+  if [ -e "$B/$2" ]; then own "$1" rm -f "$3"; like "$B/$2" "$3" && own "$1" mv -f "$3" "$1"
+  else own "$1" rm -f "$1"; fi
+}
 # prune N: only the newest N backups stay, this run's and that of one that was cut off, whatever the
 # clocks say; so does a folder under any other name, which somebody made to keep it
 runs() { ls -1r "$BACKUPS" | grep -E '^[0-9]{8}-[0-9]{6}-[0-9a-f]{4}$'; }

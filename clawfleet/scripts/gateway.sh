@@ -58,7 +58,7 @@ undo; r=$?
 case $r in
 0) say "the files from before this run are back"
   # With the port that it had: this run may have given it another one.
-  o=$(tr -d '\n' < "$P" 2>/dev/null | sed -n 's/.*>--port<[^0-9]*\([0-9]*\)<.*/\1/p')
+  o=$(cat "$P" 2>/dev/null | tr -d '\n' | sed -n 's/.*>--port<[^0-9]*\([0-9]*\)<.*/\1/p')
   PORT=${o:-$PORT}
   TIMEOUT=$BACK LOOP=99999
   if [ ! -f "$P" ]; then

@@ -1,4 +1,5 @@
-# The gateway's job in launchd: stop and start it. Set in front of it by the caller: PORT.
+# The gateway's job in launchd: stop and start it. Set in front of it by the caller: PORT, and SERVICES
+# (agents: a LaunchAgent in the GUI domain; daemons: a LaunchDaemon, which only root loads).
 #
 # launchd's traps: bootout returns before the process is gone, and bootstrap answers 5 or 37 until
 # then; kickstart answers 37 on a running job; a plist is read at bootstrap only. `lsof -t` without
@@ -11,7 +12,9 @@ set -u
 umask 077
 LC_ALL=C; export LC_ALL
 PATH="$PATH:/usr/sbin:/sbin"
-U=$(id -u); D=gui/$U; L=ai.openclaw.gateway; P=$HOME/Library/LaunchAgents/$L.plist
+U=$(id -u); L=ai.openclaw.gateway
+if [ $SERVICES = daemons ]; then D=system; P=/Library/LaunchDaemons/$L.plist; R='sudo -n'; whose="root's"
+else D=gui/$U; P=$HOME/Library/LaunchAgents/$L.plist; R=; whose=yours; fi
 DOWN=$HOME/.clawfleet/stopped-at
 why=unknown   # of the last failure
 fix=          # what a person can run then, where that is known better than in general
@@ -33,16 +36,16 @@ stop() {
   # From here on nobody answers; whoever sees it well again tells how long that was.
   [ -n "$stopped" ] || [ -z "$old" ] || [ -z "$(listeners)" ] || ms > "$DOWN"
   stopped=yes
-  launchctl bootout "$D/$L" 2>/dev/null; r=$?   # 3, 36 and 113 mean that nothing was loaded
+  $R launchctl bootout "$D/$L" 2>/dev/null; r=$?   # 3, 36 and 113 mean that nothing was loaded
   n=0; end=$(($(date +%s) + 40))
   while loaded && left $end; do
     sleep 0.3; n=$((n+1))
     # 0, 36 and 37: it is going. Anything else was refused for a moment.
-    case $r in 0|36|37) ;; *) [ $((n % 5)) -ne 0 ] || { launchctl bootout "$D/$L" 2>/dev/null; r=$?; };; esac
+    case $r in 0|36|37) ;; *) [ $((n % 5)) -ne 0 ] || { $R launchctl bootout "$D/$L" 2>/dev/null; r=$?; };; esac
   done
   loaded && {
     why="40 s after bootout (which answered $r) launchd still shows it: $(job state)"
-    fix="on the Mac: launchctl bootout $D/$L; and if that does not help, restart the Mac"
+    fix="on the Mac: ${R:+sudo }launchctl bootout $D/$L; and if that does not help, restart the Mac"
     return 1
   }
   for p in $(listeners); do
@@ -58,9 +61,11 @@ stop() {
   return 0
 }
 again() {
-  launchctl enable "$D/$L"
+  # launchd makes no folder for the logs of a daemon, and would make the files root's.
+  [ $D != system ] || { mkdir -p "$HOME/.openclaw/logs"; touch "$HOME/.openclaw/logs/gateway.log" "$HOME/.openclaw/logs/gateway.err.log"; }
+  $R launchctl enable "$D/$L"
   n=0; end=$(($(date +%s) + 30))
-  until launchctl bootstrap "$D" "$P" 2>/dev/null; do
+  until $R launchctl bootstrap "$D" "$P" 2>/dev/null; do
     r=$?
     case $r in
     5|37) loaded && [ "$(job pid)" != "${old:-none}" ] && break;;
@@ -71,11 +76,11 @@ again() {
     sleep 0.5
   done
   n=0
-  until launchctl kickstart "$D/$L" 2>/dev/null; do
+  until $R launchctl kickstart "$D/$L" 2>/dev/null; do
     r=$?
     [ $r -ne 37 ] && [ -z "$(job pid)" ] || break
     n=$((n+1)); [ $n -lt 5 ] || { refused kickstart $r; return 1; }
-    [ $r -ne 113 ] || launchctl bootstrap "$D" "$P" 2>/dev/null
+    [ $r -ne 113 ] || $R launchctl bootstrap "$D" "$P" 2>/dev/null
     sleep 0.5
   done
   return 0
@@ -84,7 +89,7 @@ refused() {
   why="launchctl $1 answered $2"
   case $2 in
   112|125) fix="log in at the Mac's screen ($D has to be there), then run again";;
-  5*) fix="on the Mac: ls -l $P (it has to be yours, mode 644) and launchctl bootstrap $D $P";;
+  5*) fix="on the Mac: ls -l $P (it has to be $whose, mode 644) and ${R:+sudo }launchctl bootstrap $D $P";;
   *) fix="on the Mac: launchctl print $D/$L, and launchctl error $2";;
   esac
 }

@@ -1,13 +1,16 @@
 # Waits, at most 60 s, until Ollama's server is the one that was started: on PORT, of the version in
 # WANT (in JSON's quotes, empty: any), a process that was not there before (OLD), of OWNER (formula,
-# app), with the VARIABLES (one in a line) where its environment can be seen. Else it says what was
+# daemon, app), with the VARIABLES (one in a line) where its environment can be seen. Else it says what was
 # seen last. Needs ollama-port.sh in front of it.
 U=$(id -u)
-job() { for d in "gui/$U" "user/$U"; do launchctl print "$d/homebrew.mxcl.ollama" 2>/dev/null && break; done; }
+job() {
+  [ $OWNER != daemon ] || { launchctl print system/ai.clawfleet.ollama 2>/dev/null; return; }
+  for d in "gui/$U" "user/$U"; do launchctl print "$d/homebrew.mxcl.ollama" 2>/dev/null && break; done
+}
 # owned PID: it is the owner's process, or a child of it
 owned() {
   case $OWNER in
-  formula) j=$(job | sed -n 's/^	pid = //p' | head -1)
+  formula|daemon) j=$(job | sed -n 's/^	pid = //p' | head -1)
     [ -n "$j" ] && { [ "$1" = "$j" ] || [ "$(ps -o ppid= -p "$1" | tr -d ' ')" = "$j" ]; };;
   app) case $(ps -o command= -p "$1") in *Ollama.app/Contents/*) ;; *) false;; esac;;
   esac
@@ -17,7 +20,7 @@ lacking() {
   [ -n "$VARIABLES" ] || return 0
   e=$(ps eww -o command= -p "$1" 2>/dev/null | tr ' ' '\n')
   case $e in *PATH=*) ;; *)
-    e=; [ $OWNER = app ] || e=$(job | sed -n '/^	environment = {/,/^	}/s/^		\([^ ]*\) => /\1=/p');;
+    e=; [ $OWNER != formula ] || e=$(job | sed -n '/^	environment = {/,/^	}/s/^		\([^ ]*\) => /\1=/p');;
   esac
   [ -z "$e" ] || printf '%s\n' "$VARIABLES" | while IFS= read -r v; do
     printf '%s\n' "$e" | grep -Fxq "$v" || printf ' %s' "${v%%=*}"; done
@@ -35,7 +38,7 @@ while [ "$(date +%s)" -lt $end ]; do
       l=$(lacking "$p")
       [ -z "$l" ] && exit 0
       seen="pid $p answers $v, and runs without$l"
-      [ $OWNER = app ] || seen="$seen, which stand in ~/.homebrew/services/ollama.env: Homebrew reads that file from version 6 on (brew update)"
+      [ $OWNER != formula ] || seen="$seen, which stand in ~/.homebrew/services/ollama.env: Homebrew reads that file from version 6 on (brew update)"
       break
     fi;;
   *) seen="port $PORT answers ${v:-nothing}, expected version ${WANT:-any}";;

@@ -1,22 +1,24 @@
-# Runs the LaunchAgent that preloads models, and waits until it has ended. Set in front of it by the
-# caller: NEW (yes: launchd has to read its file again), LIMIT (seconds).
+# Runs the job that preloads models, and waits until it has ended. Set in front of it by the caller:
+# NEW (yes: launchd has to read its file again), LIMIT (seconds), SERVICES (agents or daemons).
 LC_ALL=C; export LC_ALL
-D=gui/$(id -u); L=ai.clawfleet.preload; P=$HOME/Library/LaunchAgents/$L.plist
+L=ai.clawfleet.preload
+if [ $SERVICES = daemons ]; then D=system; P=/Library/LaunchDaemons/$L.plist; R='sudo -n'
+else D=gui/$(id -u); P=$HOME/Library/LaunchAgents/$L.plist; R=; fi
 job() { launchctl print "$D/$L" 2>/dev/null | sed -n 's/^	'"$1"' = //p' | head -1; }
 loaded() { launchctl print "$D/$L" >/dev/null 2>&1; }
 left() { [ "$(date +%s)" -lt "$1" ]; }
 if [ $NEW = yes ] || ! loaded; then
-  launchctl bootout "$D/$L" 2>/dev/null
+  $R launchctl bootout "$D/$L" 2>/dev/null
   end=$(($(date +%s) + 30)); while loaded && left $end; do sleep 0.5; done
-  launchctl enable "$D/$L"; n=0
-  until launchctl bootstrap "$D" "$P" 2>/dev/null; do
+  $R launchctl enable "$D/$L"; n=0
+  until $R launchctl bootstrap "$D" "$P" 2>/dev/null; do
     r=$?; loaded && break
     left $end || { echo "launchctl bootstrap of $P answers $r" >&2; exit 1; }
     sleep 0.5
   done
 else
   n=$(job runs)
-  launchctl kickstart "$D/$L" 2>/dev/null; r=$?   # 37: it runs already
+  $R launchctl kickstart "$D/$L" 2>/dev/null; r=$?   # 37: it runs already
   [ $r -eq 0 ] || [ $r -eq 37 ] || { echo "launchctl kickstart of $L answers $r" >&2; exit 1; }
   [ $r -eq 37 ] && n=$((n-1))
 fi

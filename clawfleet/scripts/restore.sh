@@ -13,9 +13,9 @@ while IFS='	' read -r e n p; do
   # Neither as it was nor as the run wrote it: OpenClaw or a person was there meanwhile.
   [ ! -e "$p" ] || cmp -s "$p" "$B/$n" || cmp -s "$p" "$B/$n.after" || {
     cp -p "$p" "$B/$n.since" && say "$p was written by someone else meanwhile; that is kept in $B/$n.since"; }
-  rm -f "$p".clawfleet-*   # cp would write through a link that lies there, and wait at a pipe
-  if [ "$e" = yes ]; then cp -p "$B/$n" "$p.clawfleet-$RUN" && mv -f "$p.clawfleet-$RUN" "$p" || { rm -f "$p.clawfleet-$RUN"; r=1; }
-  else rm -f "$p" || r=1; fi
+  own "$p" rm -f "$p".clawfleet-*   # cp would write through a link that lies there, and wait at a pipe
+  if [ "$e" = yes ]; then like "$B/$n" "$p.clawfleet-$RUN" && own "$p" mv -f "$p.clawfleet-$RUN" "$p" || { own "$p" rm -f "$p.clawfleet-$RUN"; r=1; }
+  else own "$p" rm -f "$p" || r=1; fi
 done < "$B/list"
 if [ -f "$B/domain" ]; then
   [ $r -eq 1 ] || r=0

@@ -5,8 +5,8 @@ stop || { say "$why"; exit 1; }
 while IFS='	' read -r h t n p; do
   [ "$t" = - ] || [ -e "$t" ] || continue
   if [ "$(sum "$p")" != "$h" ]; then
-    [ "$t" = - ] || { rm -f "$t"; say "$p was written by someone else meanwhile and stays"; }
-  elif [ "$t" = - ]; then due "$n"; rm -f "$p" || exit 1
-  else due "$n"; mv -f "$t" "$p" || exit 1; fi
+    [ "$t" = - ] || { own "$p" rm -f "$t"; say "$p was written by someone else meanwhile and stays"; }
+  elif [ "$t" = - ]; then due "$n"; own "$p" rm -f "$p" || exit 1
+  else due "$n"; own "$p" mv -f "$t" "$p" || exit 1; fi
 done < "$B/moving"
 rm -f "$B/moving"

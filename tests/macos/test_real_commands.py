@@ -267,7 +267,7 @@ def test_environment_goes_into_the_callers_domain(gui: str) -> None:
 def test_the_probe_reads_this_mac(tmp_path: Path) -> None:
     """The one script that reads a Mac before every decision: complete, and true where we know."""
     script = Path(__file__).parents[2] / "clawfleet" / "facts" / "mac.sh"
-    prelude = "OLLAMA_PORT=11434\nGATEWAY_PORT=18789\nPREFIX=\nAGENT=main\n"
+    prelude = "OLLAMA_PORT=11434\nGATEWAY_PORT=18789\nPREFIX=\nAGENT=main\nSERVICES=agents\n"
     began = time.time()
     done = subprocess.run(
         ["/bin/sh", "-s"],

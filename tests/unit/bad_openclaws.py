@@ -161,7 +161,7 @@ OPENCLAWS: list[tuple[str, Snapshot, Symptoms, dict[str, Any], list[str]]] = [
         {},
         ["Bad request"],
     ),
-    ("system-daemon", replace(healthy(), gateway_system=True), good(), {}, ["sudo launchctl"]),
+    ("system-daemon", replace(healthy(), gateway_twin=True), good(), {}, ["sudo launchctl"]),
     (
         "gateway-port",
         replace(healthy(), gateway=None, gateway_port=Listener(18789, (Process(7, 1, 9, "nc"),))),

@@ -11,11 +11,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from clawfleet import daemons as daemon_plists
 from clawfleet import ollama, wish
 from clawfleet import settings as settings_module
 from clawfleet.architecture import known
 from clawfleet.openclaw import can
-from clawfleet.plan import Trouble
+from clawfleet.plan import DAEMONS, Trouble
 from clawfleet.settings import Settings
 from clawfleet.snapshot import File, Job, Listener, Model, Node, Process, Snapshot
 
@@ -157,6 +158,32 @@ def healthy(version: str = NEW, **wished: Any) -> Snapshot:
         gateway_http=200,
         gateway_live=caps.health_json,
     )
+
+
+def daemons(version: str = NEW, **wished: Any) -> Snapshot:
+    """The same with LaunchDaemons, and nobody at the screen."""
+    chosen = settings(services="daemons", **wished)
+    agents = healthy(version, **wished)
+    snapshot = replace(
+        agents,
+        daemons=True,
+        gui=False,
+        plist=file(f"{DAEMONS}/ai.openclaw.gateway.plist"),
+        preload=file(f"{DAEMONS}/ai.clawfleet.preload.plist"),
+        ollama_daemon=file(f"{DAEMONS}/ai.clawfleet.ollama.plist"),
+    )
+    plists = {
+        "plist": daemon_plists.gateway(snapshot, chosen, 18789),
+        "ollama_daemon": daemon_plists.ollama(snapshot, chosen),
+    }
+    for name, change in plists.items():
+        written = file(change.path, change.after, mode="644", uid=0)
+        snapshot = with_file(snapshot, name, written)
+    loaded = plistlib.loads(plists["ollama_daemon"].after)
+    arguments, environment = loaded["ProgramArguments"], loaded["EnvironmentVariables"]
+    job = Job("running", 700, 1, "(never exited)", {}, environment, tuple(arguments))
+    variables = ollama.server_environment(snapshot, chosen)
+    return replace(snapshot, ollama_job=job, ollama_variables=variables)
 
 
 def trouble_is_useful(trouble: Trouble, *words: str) -> None:

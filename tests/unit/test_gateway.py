@@ -147,7 +147,7 @@ def test_a_reason_is_told_once() -> None:
             ["logged in at the screen", "gui: 501", "mac", "automatic login"],
         ),
         ({"gui": False}, ["no domain gui"]),
-        ({"gateway_system": True}, ["system daemon", "launchctl bootout system/", "LaunchDaemons"]),
+        ({"gateway_twin": True}, ["system daemon", "launchctl bootout system/", "LaunchDaemons"]),
         (
             {"gateway_port": listens("python3 -m http.server 18789")},
             ["port 18789", "pid 55", "http.server", "kill 55", "gateway_port"],

@@ -15,7 +15,7 @@ from clawfleet.gateway import Decision, decide
 from clawfleet.gateway_states import STATES, Facts, picture, state_of, table, values
 from clawfleet.plan import Trouble
 from clawfleet.snapshot import Job, Listener, Process, Snapshot
-from tests.unit.factory import NEW, OLD, file, healthy, plist, settings, trouble_is_useful
+from tests.unit.factory import NEW, OLD, daemons, file, healthy, plist, settings, trouble_is_useful
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "gateway.md"
 
@@ -54,8 +54,8 @@ OWN = Process(900, 1, 4000, "openclaw-gateway")
 COPY = Process(77, 1, 60, "openclaw-gateway")
 FOREIGN = Process(55, 1, 9, "python3 -m http.server 18789")
 SHOWN: dict[str, list[Any]] = {
-    "gui": [True, False],
-    "gateway_system": [False, True],
+    "possible": [True, False],
+    "gateway_twin": [False, True],
     "plist": [plist(), plist(port=18790), b"junk", None],
     "gateway_override": ["enabled", "", "disabled"],
     "gateway": [
@@ -78,25 +78,30 @@ SHOWN: dict[str, list[Any]] = {
 """What the reading of a Mac can show; all of them together, possible or not."""
 
 
-def shown(version: str) -> Iterator[Snapshot]:
-    base = healthy(version)
+def shown(version: str, services: str) -> Iterator[Snapshot]:
+    base = daemons(version) if services == "daemons" else healthy(version)
     for chosen in itertools.product(*SHOWN.values()):
         fields = dict(zip(SHOWN, chosen, strict=True))
         port, content = fields.pop("port"), fields.pop("plist")
         fields |= fields.pop("notes")
+        fields["sudo_free" if services == "daemons" else "gui"] = fields.pop("possible")
+        if content == plist() and services == "daemons":
+            content = base.plist.content
         yield replace(
             base,
             **fields,
-            plist=file(base.plist.path, content, mode="644"),
+            plist=file(base.plist.path, content, mode="644", uid=0),
             gateway_port=Listener(18789, port),
             gateway_live=bool(base.gateway_live and fields["gateway_http"]),
         )
 
 
+@pytest.mark.parametrize("services", ["agents", "daemons"])
 @pytest.mark.parametrize("version", [OLD, NEW])
-def test_every_combination_of_what_a_mac_shows_is_decided(version: str) -> None:
-    wished, found = settings(), Counter[str]()
-    for snapshot in shown(version):
+def test_every_combination_of_what_a_mac_shows_is_decided(version: str, services: str) -> None:
+    wished, found = settings(services=services), Counter[str]()
+    fitting = daemons(version).plist.content if services == "daemons" else plist()
+    for snapshot in shown(version, services):
         try:
             decision = decide(snapshot, wished, 18789, ())
         except Trouble as trouble:
@@ -109,7 +114,8 @@ def test_every_combination_of_what_a_mac_shows_is_decided(version: str) -> None:
         )
         stranger = FOREIGN in snapshot.gateway_port.processes
         hidden = not snapshot.gateway_port.processes and snapshot.gateway_http
-        stops = not snapshot.gui or snapshot.gateway_system or stranger or bool(hidden)
+        can = snapshot.sudo_free if services == "daemons" else snapshot.gui
+        stops = not can or snapshot.gateway_twin or stranger or bool(hidden)
         assert (decision.state == "trouble") is stops, (snapshot, decision)
         assert decision.reasons, (snapshot, decision)
         assert all(decision.reasons), (snapshot, decision)
@@ -119,8 +125,8 @@ def test_every_combination_of_what_a_mac_shows_is_decided(version: str) -> None:
             assert COPY not in snapshot.gateway_port.processes, snapshot
             assert snapshot.gateway_override != "disabled", snapshot
             assert not snapshot.restart_needed and not snapshot.unfinished, snapshot  # noqa: PT018
-            assert snapshot.plist.content == plist(), snapshot
-    # Each state of the table is reached, the four that stop the Mac as trouble.
+            assert snapshot.plist.content == fitting, snapshot
+    # Each state of the table is reached, those that stop the Mac as trouble.
     assert set(found) - {"trouble"} == {state.name for state in STATES if state.action != "stop"}
 
 

@@ -12,7 +12,7 @@ from clawfleet import preload
 from clawfleet.preload import Load
 from clawfleet.settings import SettingsError
 from clawfleet.snapshot import PRELOAD_LABEL, Job, Snapshot
-from tests.unit.factory import NEW, OLD, equipped, file, settings
+from tests.unit.factory import NEW, OLD, bare, equipped, file, settings
 from tests.unit.shells import SHELLS, run
 
 BOTH = ["gpt-oss:20b", "qwen3-coder"]
@@ -100,7 +100,7 @@ def test_it_is_forgotten_when_launchd_has_it_no_more(
     launchctl = f"""case $1 in print) echo x >> "$HOME/looks"
   [ "$(wc -l < "$HOME/looks")" -lt {looks} ];; esac"""
     commands = {"launchctl": launchctl, "sleep": ":"}
-    done = run(shell, preload.forget("off").script, tmp_path, commands=commands)
+    done = run(shell, preload.forget(bare(), "off").script, tmp_path, commands=commands)
     assert done.returncode == 0, done.stderr
     assert len((tmp_path / "looks").read_text().split()) == looks
 
@@ -242,7 +242,7 @@ def test_the_agent_is_run_and_waited_for(
     (home / "job").write_text("3\n")
     (home / ".clawfleet").mkdir()
     (home / ".clawfleet" / "preload.log").write_text("gpt-oss:20b was not loaded: x\n")
-    step = preload.run([Load("gpt-oss:20b", None)], "because", new=new)
+    step = preload.run(bare(), [Load("gpt-oss:20b", None)], "because", new=new)
     done = run(shell, step.script, home, commands=LAUNCHD, EXIT=code)
     assert done.returncode == int(code), done.stderr
     calls = (home / "calls").read_text().split()

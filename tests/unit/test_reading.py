@@ -100,6 +100,7 @@ def read(
     if found is None:
         pytest.skip(f"no {words[0]} on this machine")
     prelude = f"OLLAMA_PORT=11434\nGATEWAY_PORT=18789\nPREFIX={quote(prefix)}\nAGENT=main\n"
+    prelude += "SERVICES=agents\n"
     prelude += f"ALSO={quote(also)}\nSHOW={quote(show)}\nMODELS={quote(models)}\n"
     run = subprocess.run(
         [found, *words[1:], "-s"],
@@ -144,7 +145,7 @@ def test_the_script_on_a_bare_mac(mac: Path, shell: str) -> None:
     assert snapshot.disk_free == 182797652 * 1024
     assert snapshot.gui
     assert snapshot.gui_environment == {"http_proxy": "http://p"}
-    assert not snapshot.gateway_system
+    assert not snapshot.gateway_twin
     assert snapshot.gateway_override == "disabled"
     assert not snapshot.sudo_free
     assert snapshot.config.path == str(mac / ".openclaw" / "openclaw.json")
