@@ -100,7 +100,11 @@ def watched(
         "PYINFRA_PROGRESS": "off",
         "PYTHONUNBUFFERED": "1",
     }
+    # A job in the background of a shell ignores Ctrl-C, and so would everything that it starts.
+    heeds = "import os, signal, sys\nsignal.signal(signal.SIGINT, signal.SIG_DFL)\n"
+    heeds += "os.execv(sys.argv[1], sys.argv[1:])"
     argv = [sys.executable, "-m", "pyinfra", "inventory.py", task, *arguments]
+    argv = [sys.executable, "-c", heeds, *argv]
     log, due = "", dict(on)
     with subprocess.Popen(
         [*lab.network(), *argv, "--data", f"reports={reports}"],
