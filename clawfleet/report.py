@@ -78,10 +78,18 @@ def _finish(state: State) -> None:
 
 
 def _start_what_was_stopped(state: State) -> bool:
-    """After Ctrl-C between the files and the gateway: start the gateways that were stopped."""
+    """After Ctrl-C between the files and the gateway: start the gateways that were stopped.
+
+    What another run left open stays so: a task that has nothing to do with the gateway neither
+    finishes nor undoes it.
+    """
     from clawfleet.operations.mac import recover
 
-    stopped = [mac for mac in macs(state).values() if mac.open]
+    opened = [mac for mac in macs(state).values() if mac.open]
+    stopped = [mac for mac in opened if mac.stopped or mac.transaction == mac.run]
+    for mac in opened:
+        if mac not in stopped:
+            mac.say(f"run {mac.transaction} is still to be finished: {_FINISH}", "yellow")
     for mac in stopped:
         mac.say("interrupted while its gateway was stopped", "red")
         try:
@@ -160,6 +168,7 @@ def table(results: dict[str, dict[str, Any]], *, width: int) -> list[str]:
     return console.export_text(styles=sys.stderr.isatty()).splitlines()
 
 
+_FINISH = "pyinfra inventory.py tasks/gateway.py, or deploy.py"
 _COLOURS = {"ok": "green", "risk": "yellow", "note": "cyan"}
 
 

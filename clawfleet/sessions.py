@@ -154,7 +154,8 @@ def while_stopped(
         return ":"
     return (
         f"[ ! -f {file} ] || {{ this {file} {name} "
-        f"&& printf '{{}}' > {new} && mv -f {new} {file}; }}"
+        # What stands there by our own hand is nobody else's work when the file has to go back.
+        f"&& printf '{{}}' > {new} && cp -p {new} \"$B\"/{name}.after && mv -f {new} {file}; }}"
     )
 
 

@@ -160,6 +160,11 @@ def test_pyinfra_is_killed_before_the_gateway(rich: Lab, reports: Path) -> None:
         assert process.wait(60) == -signal.SIGKILL
     marked = [mac for mac in rich.macs.values() if "unfinished" in home_listing(mac)]
     assert marked, "it was killed too early or too late"
+    # A task that has nothing to do with the gateway leaves that to one that has.
+    alone = pyinfra(rich, "-y", *BASE, *PIN, task="tasks/models.py", reports=reports)
+    assert alone.code == 0, alone.log
+    assert "is still to be finished: pyinfra inventory.py tasks/gateway.py" in alone.log
+    assert [mac for mac in rich.macs.values() if "unfinished" in home_listing(mac)] == marked
     done = pyinfra(rich, "-y", "--json", *BASE, *PIN, reports=reports)
     assert done.code == 0, done.log
     for name, mac in rich.macs.items():

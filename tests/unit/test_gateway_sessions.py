@@ -74,6 +74,7 @@ def test_the_file_comes_back_when_the_gateway_does_not(
     done = restart(shell, home, OLD, reset_sessions=True)
     assert done.returncode == 1
     assert sessions.read_text() == '{"a": 1}'
+    assert "written by someone else" not in done.stderr
 
 
 @pytest.mark.parametrize("shell", SHELLS)
