@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from clawfleet.probe import ProbeError, unpack
+from clawfleet.printed import ProbeError
+from clawfleet.probe import unpack
 from clawfleet.snapshot import File
 
 

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from clawfleet import architecture
 from clawfleet.architecture import Architecture
 from clawfleet.names import normalise, same
+from clawfleet.printed import ProbeError, block, parse_job, process
 from clawfleet.snapshot import (
     GATEWAY_LABEL,
     PROXY_VARIABLES,
@@ -35,10 +36,6 @@ _OVERRIDES: dict[str, Literal["enabled", "disabled"]] = {
     "enabled": "enabled",
     "disabled": "disabled",
 }
-
-
-class ProbeError(ValueError):
-    """The probe's output is not what the script prints (cut link, a shell that prints noise)."""
 
 
 def parse(
@@ -137,7 +134,7 @@ def parse(
         automatic_login=one("login.automatic") or "",
         filevault=one("filevault") or "",
         # What a login has there reaches no daemon.
-        gui_environment=_block(
+        gui_environment=block(
             "\n".join([] if daemons else values.get("gui.print", [])), "environment"
         ),
         brew=one("brew.prefix"),
@@ -359,36 +356,9 @@ def _available(df: list[str]) -> int | None:
     return int(fields[3]) * 1024 if len(fields) > 3 and fields[3].isdigit() else None
 
 
-def parse_job(printed: str) -> Job:
-    """A job from ``launchctl print DOMAIN/LABEL``.
-
-    Only lines with a single TAB count: the coalition blocks have a ``state`` of their own.
-    """
-    found: dict[str, str] = dict(re.findall(r"^\t([a-z ]+) = (.*)$", printed, re.M))
-    pid = found.get("pid", "")
-    return Job(
-        state=found.get("state", "unknown"),
-        pid=int(pid) if pid.isdigit() else None,
-        runs=int(found["runs"]) if found.get("runs", "").isdigit() else 0,
-        last_exit=str(found.get("last exit code") or found.get("last terminating signal") or ""),
-        inherited=_block(printed, "inherited environment"),
-        environment=_block(printed, "environment"),
-        arguments=_listed(printed, "arguments"),
-    )
-
-
 def _aged(job: Job, processes: Mapping[int, Process]) -> Job:
     process = processes.get(job.pid or 0)
     return replace(job, age=process.age if process else None)
-
-
-def seconds(etime: str) -> int:
-    """Seconds in ``ps -o etime=``: ``[[dd-]hh:]mm:ss``."""
-    days, dash, clock = etime.strip().rpartition("-")
-    total = 0
-    for part in clock.split(":"):
-        total = total * 60 + int(part)
-    return total + (int(days) * 86400 if dash else 0)
 
 
 def _system_proxies(lines: list[str]) -> tuple[str, ...]:
@@ -402,26 +372,6 @@ def _system_proxies(lines: list[str]) -> tuple[str, ...]:
     # Not its address: a path of it may be secret.
     automatic = ["a configuration file (PAC)"] if found.get("ProxyAutoConfigEnable") == "1" else []
     return (*shown, *automatic)
-
-
-def process(line: str) -> Process:
-    try:
-        pid, ppid, etime, command = line.split(None, 3)
-        return Process(int(pid), int(ppid), seconds(etime), command.rstrip())
-    except ValueError as error:
-        raise ProbeError(f"ps printed {line!r}") from error
-
-
-def _listed(printed: str, name: str) -> tuple[str, ...]:
-    block = re.search(rf"^\t{name} = \{{\n(.*?)^\t\}}", printed, re.M | re.S)
-    return tuple(line.removeprefix("\t\t") for line in block.group(1).splitlines()) if block else ()
-
-
-def _block(printed: str, name: str) -> dict[str, str]:
-    block = re.search(rf"^\t{name} = \{{\n(.*?)^\t\}}", printed, re.M | re.S)
-    if block is None:
-        return {}
-    return dict(re.findall(r"^\t\t(\S+) => (.*)$", block.group(1), re.M))
 
 
 def _json(raw: str) -> dict[str, Any]:

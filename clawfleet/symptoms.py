@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
-from clawfleet.probe import ProbeError, process
+from clawfleet.printed import ProbeError, process
 from clawfleet.sessions import Session, sessions
 from clawfleet.snapshot import Process
 

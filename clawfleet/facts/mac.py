@@ -16,7 +16,8 @@ from clawfleet import backups, openclaw, symptoms
 from clawfleet.backups import Backups
 from clawfleet.names import manifest_path
 from clawfleet.plan import Trouble, quote
-from clawfleet.probe import ProbeError, parse
+from clawfleet.printed import ProbeError
+from clawfleet.probe import parse
 from clawfleet.sessions import Session
 from clawfleet.settings import Settings
 from clawfleet.snapshot import Snapshot

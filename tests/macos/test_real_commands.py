@@ -23,7 +23,8 @@ from pathlib import Path
 
 import pytest
 
-from clawfleet.probe import parse, parse_job
+from clawfleet.printed import parse_job
+from clawfleet.probe import parse
 from tests.lab import wrappers
 from tests.lab.standins.launchd_bench import Bench, until
 

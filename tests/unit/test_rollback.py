@@ -10,7 +10,7 @@ import pytest
 from clawfleet import backups, rollback
 from clawfleet.backups import Backup, Backups, Kept
 from clawfleet.plan import Trouble
-from clawfleet.probe import ProbeError
+from clawfleet.printed import ProbeError
 from tests.unit.factory import file, healthy
 
 CONFIG = "/Users/mac/.openclaw/openclaw.json"

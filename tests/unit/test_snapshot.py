@@ -7,7 +7,8 @@ import tarfile
 import pytest
 
 from clawfleet.architecture import gptoss
-from clawfleet.probe import ProbeError, parse, parse_job, seconds
+from clawfleet.printed import ProbeError, parse_job, seconds
+from clawfleet.probe import parse
 from clawfleet.snapshot import (
     Job,
     Listener,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from clawfleet.probe import ProbeError
+from clawfleet.printed import ProbeError
 from clawfleet.sessions import Session
 from clawfleet.snapshot import Process
 from clawfleet.symptoms import (
