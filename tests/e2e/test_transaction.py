@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import need_openclaw
-from tests.e2e.deploys import REPO, home, own_files, pyinfra, report, tree
+from tests.e2e.deploys import home, own_files, pyinfra, report, tree, watched
 from tests.lab import levels, plan, power
 from tests.lab.lab import Lab, Mac
 from tests.lab.openclaw import use_small
@@ -139,25 +139,12 @@ def test_what_is_saved_after_a_cut_is_not_lost(rich: Lab, reports: Path) -> None
 
 
 def test_pyinfra_is_killed_before_the_gateway(rich: Lab, reports: Path) -> None:
-    environment = {**os.environ, "CLAWFLEET_HOSTS": str(rich.inventory()), "PYTHONUNBUFFERED": "1"}
-    argv = [sys.executable, "-m", "pyinfra", "inventory.py", "deploy.py", "-y", *BASE, *PIN]
-    with subprocess.Popen(
-        [*rich.network(), *argv, "--data", f"reports={reports}"],
-        cwd=REPO,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        assert process.stderr
-        for line in process.stderr:
-            if "Starting operation: tasks/environment.py" in line:
-                os.killpg(process.pid, signal.SIGKILL)
-                break
-        process.stderr.read()
-        assert process.wait(60) == -signal.SIGKILL
+    def kill(process: subprocess.Popen[str]) -> None:
+        os.killpg(process.pid, signal.SIGKILL)
+
+    due = {"Starting operation: tasks/environment.py": kill}
+    cut = watched(rich, "-y", *BASE, *PIN, on=due, reports=reports)
+    assert cut.code == -signal.SIGKILL, cut.log
     marked = [mac for mac in rich.macs.values() if "unfinished" in home_listing(mac)]
     assert marked, "it was killed too early or too late"
     # A task that has nothing to do with the gateway leaves that to one that has.
