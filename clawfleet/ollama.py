@@ -48,6 +48,12 @@ def kind(snapshot: Snapshot, settings: Settings) -> Kind:
             expected="the formula: services are daemons",
             fix=f'on the Mac: {remove_app}; or set services = "agents"',
         )
+    if snapshot.ollama_twin and not snapshot.daemons:
+        raise Trouble(
+            f"Ollama's server is the LaunchDaemon {OLLAMA_LABEL}",
+            expected='Homebrew\'s service or the app: services are "agents"',
+            fix="pyinfra inventory.py tasks/remove.py --data services=daemons, then run again",
+        )
     wish = settings.ollama_install
     if wish == "formula" and app:
         raise Trouble(
@@ -117,7 +123,7 @@ def plan(snapshot: Snapshot, settings: Settings) -> Plan:
         notes += _moved(snapshot, variables.get("OLLAMA_MODELS", ""))
         if snapshot.daemons:
             daemon = daemons.ollama(snapshot, settings)
-            unlike = snapshot.ollama_brew or daemons.differs(snapshot.ollama_job, daemon)
+            unlike = snapshot.ollama_twin or daemons.differs(snapshot.ollama_job, daemon)
             files += [] if daemon.same else [daemon]
     else:
         per_request = promise.plan(snapshot, settings).per_request

@@ -148,7 +148,7 @@ def parse(
         ollama_open=curl not in (None, "7"),
         ollama_server=next((str(a["version"]) for a in api if "version" in a), None),
         ollama_job=job("ollama"),
-        ollama_brew=one("ollama.brew") == "yes",
+        ollama_twin=one("ollama.twin") == "yes",
         ollama_daemon=file("ollama_daemon"),
         ollama_root=one("ollama.root") == "yes",
         ollama_variables=pairs("ollama.variable", one("ollama.environment") == "yes"),

@@ -197,8 +197,8 @@ class Snapshot:
     ollama_job: Job | None = None
     """Homebrew's ``homebrew.mxcl.ollama`` in this user's domains, or where services are daemons and
     it is loaded, ours; None: not loaded."""
-    ollama_brew: bool = False
-    """Homebrew's is loaded although services are daemons."""
+    ollama_twin: bool = False
+    """The other of the two is loaded as well: Homebrew's where services are daemons, else ours."""
     ollama_daemon: File = field(default_factory=lambda: File("", None))
     """The plist of ours."""
     ollama_root: bool = False

@@ -61,7 +61,7 @@ def _filevault(case: Case) -> Iterable[Seen]:
 
 def _no_login(case: Case) -> Iterable[Seen]:
     who = case.symptoms.auto_login
-    if case.symptoms.filevault or case.symptoms.console is None:
+    if case.symptoms.filevault or case.symptoms.console is None or case.snapshot.daemons:
         return
     if who != case.snapshot.user:
         found = f"automatic login of {who}" if who else "no automatic login"

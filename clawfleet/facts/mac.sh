@@ -75,10 +75,11 @@ if [ -n "$B" ]; then
   done
   [ -L "$B/bin/ollama" ] && kv ollama.link "$(readlink "$B/bin/ollama")"
   # brew puts the job into user/UID where an SSH session had a terminal and nobody was logged in
-  d=; [ $SERVICES = agents ] || d=$(launchctl print "system/ai.clawfleet.ollama" 2>/dev/null)
+  d=$(launchctl print "system/ai.clawfleet.ollama" 2>/dev/null)
+  [ $SERVICES = daemons ] || { [ -n "$d" ] && kv ollama.twin yes; d=; }
   for t in "$G" "user/$U"; do
     b=$(launchctl print "$t/homebrew.mxcl.ollama" 2>/dev/null) || continue
-    [ $SERVICES = agents ] || kv ollama.brew yes
+    [ $SERVICES = agents ] || kv ollama.twin yes
     d=${d:-$b}; break; done
   [ -z "$d" ] || printf '%s\n' "$d" | lines ollama.print
 # else sudo is needed only by Homebrew's installer; asking without need would be logged on the Mac

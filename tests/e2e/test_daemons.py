@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import need_openclaw
-from tests.e2e.deploys import Done, pyinfra
+from tests.e2e.deploys import Done, pyinfra, report
 from tests.e2e.gateways import answers, listeners, rewrite, until
 from tests.lab import levels, plan
 from tests.lab.lab import Lab, Mac
@@ -102,6 +102,11 @@ def test_the_story(lab: Lab, reports: Path) -> None:
         )
     again = deploy(lab, reports)
     assert (again.code, again.changed()) == (0, []), again.log
+    for mac in lab.macs.values():
+        mac.exec("sudo pmset -a sleep 0 disksleep 0 womp 1 autorestart 1", check=True)
+    told = deploy(lab, reports, task="tasks/diagnose.py")
+    assert told.code == 0, told.log
+    assert report(reports)["macs"]["mac1"]["findings"] == []
 
     port = ("--data", "gateway_port=18900")
     moved = deploy(lab, reports, *port)
@@ -175,6 +180,8 @@ def test_what_stands_in_its_way_and_what_does_not(lab: Lab, reports: Path) -> No
     assert "ai.clawfleet.preload.plist" not in plists(one)
     assert not job(one, "ai.clawfleet.preload")
     other = pyinfra(lab, "--dry", *BASE[2:], *OLD, reports=reports)
+    assert other.code == 1
+    assert "Ollama's server is the LaunchDaemon ai.clawfleet.ollama" in other.log
     assert "tasks/remove.py --data services=daemons" in other.log
 
 

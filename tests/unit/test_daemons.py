@@ -110,6 +110,12 @@ def test_an_app_can_not_be_a_daemon() -> None:
         settings(services="daemons", ollama_install="cask")
 
 
+def test_a_daemon_of_before_is_not_taken_for_somebodys_server() -> None:
+    with pytest.raises(Trouble) as caught:
+        ollama.plan(replace(factory.healthy(), ollama_twin=True), settings())
+    trouble_is_useful(caught.value, "LaunchDaemon", "tasks/remove.py --data services=daemons")
+
+
 def test_nobody_logged_in_is_no_trouble_with_daemons_only() -> None:
     with pytest.raises(Trouble, match="nobody is logged in") as caught:
         gateway.decide(replace(factory.healthy(), gui=False), settings(), 18789, ())
@@ -119,7 +125,7 @@ def test_nobody_logged_in_is_no_trouble_with_daemons_only() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"ollama_brew": True},
+        {"ollama_twin": True},
         {"ollama_job": None, "ollama_port": Listener(11434), "ollama_server": None},
         {"ollama_daemon": file(f"{DAEMONS}/ai.clawfleet.ollama.plist", "old", uid=0)},
     ],
