@@ -123,6 +123,16 @@ def test_a_line_from_before_the_gateway_was_started_is_over() -> None:
     assert "discovery" not in names
 
 
+def test_ollama_that_was_slow_once_and_answers_now_is_no_trouble() -> None:
+    slow = said("Failed to discover Ollama models: TimeoutError: aborted due to timeout")
+    assert found(healthy(), slow) == []
+    silent = replace(healthy(), ollama_server=None)
+    assert "discovery" in {f.id for f in found(silent, slow)}
+    refused = said("Failed to discover Ollama models: fetch failed").messages
+    both = replace(slow, messages=(*slow.messages, *refused))
+    assert [f.id for f in found(healthy(), both)] == ["discovery"]
+
+
 def test_what_can_not_be_looked_at_leaves_the_rest() -> None:
     binary = with_file(healthy(), "plist", file(healthy().plist.path, b"bplist00", mode="644"))
     broken = replace(good(), auto_login=None, unread=("pmset -g custom: exit code 77",))
