@@ -2,7 +2,7 @@
 
 The lab's stand-ins follow captured output. Here each command runs twice on a real Mac, as macOS
 has it and as the lab has it, and the answers are compared. Runs on macOS only (see the workflow);
-it adds one LaunchAgent of its own for a moment and takes it away again.
+it adds one LaunchAgent of its own for a moment, and with sudo one LaunchDaemon, and takes them away.
 """
 
 from __future__ import annotations
@@ -23,8 +23,11 @@ from pathlib import Path
 
 import pytest
 
+from clawfleet import commit
+from clawfleet.plan import DAEMONS, FileChange
 from clawfleet.printed import parse_job
 from clawfleet.probe import parse
+from clawfleet.snapshot import File
 from tests.lab import wrappers
 from tests.lab.standins.launchd_bench import Bench, until
 
@@ -249,6 +252,40 @@ def test_agent_is_printed_alike(bench: Bench, gui: str, tmp_path: Path) -> None:
     assert (refused_here.stderr, refused_here.returncode) == (refused.stderr, refused.returncode)
     assert [name for name in tabs(printed_here) if name not in tabs(printed)] == []
     assert parse_job(printed).state == parse_job(printed_here).state == "running"
+
+
+def test_a_daemon_runs_as_its_user(tmp_path: Path) -> None:
+    """What `services = "daemons"` rests on: our script writes the plist as launchd wants it, and
+    its process is the user's, with files of the user's."""
+    if real("sudo -n true").returncode != 0:
+        pytest.skip("sudo asks for a password, and only root loads a LaunchDaemon")
+    label = f"clawfleet.test.{uuid.uuid4().hex[:8]}"
+    file = File(f"{DAEMONS}/{label}.plist", None)
+    log = tmp_path / "log"
+    log.touch(mode=0o600)
+    plist = {
+        "Label": label,
+        "UserName": value("id -un"),
+        "ProgramArguments": ["/bin/sh", "-c", 'echo "$HOME $(id -u)"; sleep 300'],
+        "EnvironmentVariables": {"HOME": str(tmp_path)},
+        "RunAtLoad": True,
+        "StandardOutPath": str(log),
+    }
+    change = FileChange(file, plistlib.dumps(plist), "644")
+    script = commit.script([change], run="20261123-153000-1a2b", part="other")
+    try:
+        assert real(script, HOME=str(tmp_path)).returncode == 0
+        assert value(f"stat -f '%u %g %Lp' {file.path}") == "0 0 644"
+        assert real(f"sudo -n launchctl bootstrap system {file.path}").returncode == 0
+        shown = real(f"launchctl print system/{label}").stdout
+        job = parse_job(shown)
+        assert (job.state, job.environment["HOME"]) == ("running", str(tmp_path))
+        assert value(f"ps -o uid= -p {job.pid}").strip() == str(os.getuid())
+        until(lambda: log.read_text(), "it has written its log")
+        assert log.read_text() == f"{tmp_path} {os.getuid()}\n"
+        assert log.stat().st_uid == os.getuid()
+    finally:
+        real(f"sudo -n launchctl bootout system/{label}; sudo -n rm -f {file.path}")
 
 
 def test_environment_goes_into_the_callers_domain(gui: str) -> None:
