@@ -2,7 +2,7 @@
 
 The lab's stand-ins follow captured output. Here each command runs twice on a real Mac, as macOS
 has it and as the lab has it, and the answers are compared. Runs on macOS only (see the workflow);
-it adds one LaunchAgent of its own for a moment, and with sudo one LaunchDaemon, and takes them away.
+it adds one LaunchAgent of its own for a moment, with sudo a LaunchDaemon, and takes them away.
 """
 
 from __future__ import annotations
@@ -281,7 +281,7 @@ def test_a_daemon_runs_as_its_user(tmp_path: Path) -> None:
         job = parse_job(shown)
         assert (job.state, job.environment["HOME"]) == ("running", str(tmp_path))
         assert value(f"ps -o uid= -p {job.pid}").strip() == str(os.getuid())
-        until(lambda: log.read_text(), "it has written its log")
+        until(log.read_text, "it has written its log")
         assert log.read_text() == f"{tmp_path} {os.getuid()}\n"
         assert log.stat().st_uid == os.getuid()
     finally:
