@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,12 +78,19 @@ def table(found: Sequence[Row]) -> str:
 
 
 def main(versions: Sequence[str], turns: int) -> int:
-    """Measure, print the table; 1 when a row is not as its policy promises."""
+    """Measure, print the table; 1 when a row is not as its policy promises. What goes on is told
+    on stderr."""
+    begun = time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"{time.monotonic() - begun:5.0f} s  {text}", file=sys.stderr, flush=True)
+
     found: list[Row] = []
     for version in versions:
+        say(f"OpenClaw {version}: two Macs, {turns} turns on each")
         with tempfile.TemporaryDirectory(prefix="clawfleet-bench-", dir="/tmp") as scratch:
             try:
-                with stage(version, turns, Path(scratch)) as scene:
+                with stage(version, turns, Path(scratch), say=say) as scene:
                     if scene.first.code != 0:
                         print(f"bench: the deploy ended with {scene.first.code}", file=sys.stderr)
                         print(scene.first.log[-3000:], file=sys.stderr)
@@ -91,6 +99,6 @@ def main(versions: Sequence[str], turns: int) -> int:
             except LabError as error:
                 print(f"bench: {error}", file=sys.stderr)
                 return 1
-        print(f"measured: {found[-2:]}", file=sys.stderr)
+        say(f"measured: {found[-2:]}")
     print(table(found))
     return 0 if all(row.good for row in found) else 1

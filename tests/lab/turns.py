@@ -64,9 +64,13 @@ def wait_for_gateway(mac: Mac) -> None:
     assert done.returncode == 0, f"{mac.name}: the gateway does not answer on {url}"
 
 
-def ask(mac: Mac, version: str, count: int = 1, *, whom: str = "main") -> Turns:
+def ask(
+    mac: Mac, version: str, count: int = 1, *, whom: str = "main", patience: int = 120
+) -> Turns:
     """That many turns, one after the other, each a conversation of its own; `whom`: ``main`` (the
-    default model) or one of `MODELS`."""
+    default model) or one of `MODELS`. A turn that takes longer than `patience` seconds is given up:
+    2026.9.6 tries a provider that it does not reach eight times in about 80 s, and stops trying
+    when who asks has gone."""
     config = json5.loads(mac.read(f"{mac.spec.home}/.openclaw/openclaw.json").decode())
     token = config["gateway"]["auth"]["token"]
     body = {"model": "openclaw", "messages": [{"role": "user", "content": "hi"}]}
@@ -77,7 +81,8 @@ def ask(mac: Mac, version: str, count: int = 1, *, whom: str = "main") -> Turns:
         headers.append(f"x-openclaw-agent-id: {whom}")
     words = [word for header in headers for word in ("-H", header)]
     url = f"http://127.0.0.1:{mac.spec.gateway_port}/v1/chat/completions"
-    curl = ["curl", "-q", "-s", "--noproxy", "*", "-m", "120", "-w", "\t%{http_code}\n", *words]
+    told = ["-m", str(patience), "-w", "\t%{http_code}\n"]
+    curl = ["curl", "-q", "-s", "--noproxy", "*", *told, *words]
     command = shlex.join([*curl, "-d", json.dumps(body), url])
     script = f"i=0; while [ $i -lt {count} ]; do i=$((i+1)); {command}; done"
     done = mac.exec(script, timeout=3600)
