@@ -23,6 +23,8 @@ from clawfleet.settings import Settings
 from clawfleet.snapshot import PROXY_VARIABLES, File, Snapshot
 
 MARK = "# clawfleet"
+PROCESS = "the running gateway"
+"""The place that is none to start from: what runs now."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def plan(snapshot: Snapshot, settings: Settings) -> Plan:
 
     Trouble for a file that can't be read or changed.
     """
-    found = _leaks(snapshot)
+    found = leaking(snapshot)
     if settings.proxies == "bypass":
         only = [Leak(x.place, tuple(n for n in x.names if n in PROXIES)) for x in found]
         found = [leak for leak in only if leak.names]
@@ -84,13 +86,15 @@ def around(snapshot: Snapshot, settings: Settings) -> dict[str, str]:
     return no_proxy.merged(file.path, own, no_proxy.hosts(settings), inherited)
 
 
-def _leaks(snapshot: Snapshot) -> list[Leak]:
+def leaking(snapshot: Snapshot) -> list[Leak]:
+    """Every place from which one of the eight variables reaches the gateway, and the one that
+    runs now where it has some."""
     places = {
         snapshot.plist.path: variables.without_keys(snapshot.plist.loose_text)[1],
         snapshot.service_env.path: variables.without_lines(snapshot.service_env.loose_text)[1],
         snapshot.dotenv.path: variables.without_assignments(snapshot.dotenv.loose_text)[1],
         leaks.domain(snapshot): tuple(n for n in PROXY_VARIABLES if n in snapshot.gui_environment),
-        "the running gateway": snapshot.gateway_port.proxies,
+        PROCESS: snapshot.gateway_port.proxies,
     }
     return [Leak(place, names) for place, names in places.items() if names]
 

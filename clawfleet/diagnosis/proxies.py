@@ -18,7 +18,7 @@ def _before_ollama(case: Case) -> Iterable[Seen]:
         return
     for leak in plan.leaks:
         seen = f"{', '.join(leak.names)} in {leak.place}"
-        if leak.place != "the running gateway":
+        if leak.place != environment.PROCESS:
             yield Seen(seen, TASK.format("environment"), "environment")
         elif unset:
             yield Seen(seen, TASK.format("gateway"), "gateway")

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pyinfra import host
 
-from clawfleet import commit, running
+from clawfleet import commit, proxied_start, running
 from clawfleet import environment as environment_plan
 from clawfleet.operations.mac import (
     Commands,
@@ -35,11 +35,11 @@ def environment() -> Commands:
     mac = current()
     mac.look_at(environment_plan.profiles(mac.snapshot, mac.settings))
     plan = environment_plan.plan(mac.snapshot, mac.settings)
-    for note in plan.notes:
+    for note in (*plan.notes, *proxied_start.warning(plan.leaks, mac.settings)):
         mac.say(note, "yellow")
     if not plan.files and not plan.steps and not plan.other:
-        bypass = mac.settings.proxies == "bypass"
-        host.noop(f"the gateway starts {'around' if bypass else 'without'} proxies")
+        how = {"unset": "without proxies", "bypass": "around proxies", "keep": "with what is there"}
+        host.noop(f"the gateway starts {how[mac.settings.proxies]}")
         return
     for leak in plan.leaks:
         mac.say(f"found {', '.join(leak.names)} in {leak.place}")

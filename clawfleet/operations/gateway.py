@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pyinfra import host
 from pyinfra.api import FunctionCommand
 
-from clawfleet import daemons, gateway
+from clawfleet import daemons, gateway, proxied_start
 from clawfleet.gateway import Decision
 from clawfleet.operations import environment
 from clawfleet.operations.mac import (
@@ -85,11 +85,11 @@ def carry_out(step: Step, decision: Decision) -> FunctionCommand:
         mac.results["output"] = [*before, last]
         for line in before:
             mac.say(line)
-        raise Trouble(
-            f"{step.title} failed: {last}",
-            expected="launchd's own process listens, answers, and stays",
-            fix=said(output.stdout, "fix") or step.fix,
-        )
+        found, fix = f"{step.title} failed: {last}", said(output.stdout, "fix") or step.fix
+        if proxy := proxied_start.blamed(mac.snapshot, mac.settings, last):
+            likely, fix = proxy
+            found += f"\n{likely}"
+        raise Trouble(found, expected="launchd's own process listens, answers, and stays", fix=fix)
 
     return call(run)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import httpx
 from pyinfra import host
 
-from clawfleet import gateway, openclaw, pulls, running
+from clawfleet import gateway, openclaw, proxied_start, pulls, running
 from clawfleet.connection import client
 from clawfleet.names import same
 from clawfleet.ollama import installed
@@ -84,7 +84,9 @@ def examine(mac: MacRun) -> tuple[list[Check], list[Latency]]:
         layer("proxies", lambda: _proxies(mac), FIX)
     if up and alive:
         name = quote(mac.settings.agent)
-        layer("agent", lambda: _agent(mac), f"on the Mac: openclaw agent --agent {name} -m hi")
+        by_hand = f"on the Mac: openclaw agent --agent {name} -m hi"
+        proxy = proxied_start.of_a_turn(mac.snapshot, mac.settings)
+        layer("agent", lambda: _agent(mac), proxy or by_hand)
     return checks, latencies
 
 

@@ -1,4 +1,5 @@
-"""The policy "bypass" on Macs with the small OpenClaw: installed anew, read back, and undone."""
+"""The policies on Macs with the small OpenClaw: "bypass" installed anew, read back, and undone;
+what "keep" says of proxies that it leaves."""
 
 from __future__ import annotations
 
@@ -155,3 +156,25 @@ def test_a_rollback_gives_the_domain_back_and_a_wrong_process_is_restarted(
     assert "NO_PROXY of the running process does not name 127.0.0.1" in done.log
     assert "runs and is well" in str(done.changed())
     assert run(lab, *OFF, *limit, reports=reports).changed() == []
+
+
+def test_keep_says_beforehand_what_it_costs_and_a_late_start_names_the_proxies(
+    lab: Lab, reports: Path
+) -> None:
+    mac = lab.macs["mac1"]
+    mac.set_faults({"npm.openclaw": "small", "openclaw.gateway": "deaf"})
+    keep = {"mac1": {**OWN["mac1"], "proxies": "keep"}}
+    short = ("--data", "gateway_start_timeout=5", "--limit", "mac1")
+    dry = pyinfra(lab, "--dry", *short, own=keep, reports=reports)
+    assert dry.code == 0, dry.log
+    warning = "a start that takes longer than gateway_start_timeout (5 s) is undone"
+    assert warning in told(dry)
+    done = pyinfra(lab, "-y", *short, own=keep, reports=reports)
+    assert done.code != 0
+    assert warning in told(done)
+    late = "not well after 5 s; last seen: pid "
+    likely = "the likely reason: HTTP_PROXY in launchd's domain gui/"
+    assert late in told(done)
+    assert likely in told(done)
+    assert 'set proxies = "unset", or have that proxy answer' in told(done)
+    assert PROXY not in done.log
