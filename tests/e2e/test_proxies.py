@@ -24,6 +24,8 @@ from tests.lab.standins.evil_proxy import WORDS
 pytestmark = [pytest.mark.lab, pytest.mark.openclaw]
 
 TURNS = {"2026.2.17": 100, "2026.9.6": 8}
+UNREACHED = 20
+"""Seconds for the turns that reach nobody; a request to the proxy is counted within one."""
 
 
 @pytest.fixture(scope="module", params=list(TURNS))
@@ -33,10 +35,11 @@ def story(
     version: str = request.param
     if version != "2026.2.17" and os.environ.get("CLAWFLEET_PROXIES") != "all":
         pytest.skip(
-            f"OpenClaw {version} takes minutes: CLAWFLEET_PROXIES=all, or script/bench proxies"
+            f"OpenClaw {version} takes five minutes: CLAWFLEET_PROXIES=all, or script/bench proxies"
         )
     need_openclaw(version)
-    with stage(version, TURNS[version], tmp_path_factory.mktemp("proxies")) as scene:
+    folder = tmp_path_factory.mktemp("proxies")
+    with stage(version, TURNS[version], folder, unreached=UNREACHED) as scene:
         yield scene
 
 
