@@ -41,9 +41,9 @@ def blamed(snapshot: Snapshot, settings: Settings, why: str) -> tuple[str, str] 
     if settings.proxies == "unset" or not why.startswith(LATE) or not left:
         return None
     return (
-        f'the likely reason: {_named(left)}, which proxies = "{settings.proxies}" leaves there; '
-        "OpenClaw looks for plugins through it before it opens its port",
-        'set proxies = "unset", or have that proxy answer, or wait for it with '
+        f'the likely reason: {_named(left)}, left there by proxies = "{settings.proxies}"; '
+        "OpenClaw may look for plugins through them before it opens its port",
+        'set proxies = "unset", or have those proxies answer, or wait for them with '
         "gateway_start_timeout = 600; then pyinfra inventory.py deploy.py",
     )
 
@@ -54,8 +54,9 @@ def of_a_turn(snapshot: Snapshot, settings: Settings) -> str:
     if settings.proxies != "keep" or not left:
         return ""
     return (
-        f'proxies = "keep" leaves {_named(left)}, and most versions of OpenClaw send requests for '
-        'Ollama through it: set proxies = "unset" or "bypass", then pyinfra inventory.py deploy.py'
+        f'proxies = "keep" leaves {_named(left)}, and most versions of OpenClaw send requests '
+        'for Ollama through them: set proxies = "unset" or "bypass", then pyinfra inventory.py '
+        "deploy.py"
     )
 
 

@@ -88,7 +88,8 @@ TROUBLES = (
         "A proxy is kept in the gateway's environment",
         "按设置保留了代理变量",
         ("Connection error.",),
-        '`proxies = "keep"` leaves it there',
+        '`proxies = "keep"` leaves it there. A gateway that starts may look for plugins through '
+        "it, which takes minutes where it does not answer",
         "no proxy before Ollama, or one that leaves 127.0.0.1 alone",
         '`proxies = "unset"`',
         _kept,

@@ -176,5 +176,5 @@ def test_keep_says_beforehand_what_it_costs_and_a_late_start_names_the_proxies(
     likely = "the likely reason: HTTP_PROXY in launchd's domain gui/"
     assert late in told(done)
     assert likely in told(done)
-    assert 'set proxies = "unset", or have that proxy answer' in told(done)
+    assert 'set proxies = "unset", or have those proxies answer' in told(done)
     assert PROXY not in done.log
