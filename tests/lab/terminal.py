@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import pty
 import signal
 import struct
 import termios
+from collections.abc import Iterator
 
 import asyncssh
 
@@ -16,6 +18,16 @@ from tests.lab import processes
 
 HELD = 2.0
 """Seconds without output after a command has ended, until it counts as complete."""
+
+
+@contextlib.contextmanager
+def _or_hang_up(group: int) -> Iterator[None]:
+    """A client may have gone between the start of its command and here."""
+    try:
+        yield
+    except BaseException:
+        processes.kill_group(group, signal.SIGHUP)
+        raise
 
 
 async def _pump(
@@ -67,7 +79,8 @@ async def serve(
         )
         os.close(theirs)
         source, sink = os.fdopen(ours, "rb", 0), os.fdopen(os.dup(ours), "wb", 0)
-        await session.redirect(stdin=sink, stdout=source)
+        with _or_hang_up(child.pid):
+            await session.redirect(stdin=sink, stdout=source)
     else:
         child = await asyncio.create_subprocess_exec(
             *argv,
@@ -81,7 +94,8 @@ async def serve(
         )
         assert child.stdout
         assert child.stderr
-        await session.redirect(child.stdin)
+        with _or_hang_up(child.pid):
+            await session.redirect(child.stdin)
         pumps = [
             asyncio.ensure_future(_pump(child.stdout, session.stdout, moved)),
             asyncio.ensure_future(_pump(child.stderr, session.stderr, moved)),
