@@ -10,7 +10,7 @@ import pty
 import signal
 import struct
 import termios
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 
 import asyncssh
 
@@ -20,13 +20,14 @@ HELD = 2.0
 """Seconds without output after a command has ended, until it counts as complete."""
 
 
-@contextlib.contextmanager
-def _or_hang_up(group: int) -> Iterator[None]:
+@contextlib.asynccontextmanager
+async def _or_hang_up(child: asyncio.subprocess.Process) -> AsyncIterator[None]:
     """A client may have gone between the start of its command and here."""
     try:
         yield
     except BaseException:
-        processes.kill_group(group, signal.SIGHUP)
+        processes.kill_group(child.pid, signal.SIGHUP)
+        await child.wait()
         raise
 
 
@@ -79,7 +80,7 @@ async def serve(
         )
         os.close(theirs)
         source, sink = os.fdopen(ours, "rb", 0), os.fdopen(os.dup(ours), "wb", 0)
-        with _or_hang_up(child.pid):
+        async with _or_hang_up(child):
             await session.redirect(stdin=sink, stdout=source)
     else:
         child = await asyncio.create_subprocess_exec(
@@ -94,7 +95,7 @@ async def serve(
         )
         assert child.stdout
         assert child.stderr
-        with _or_hang_up(child.pid):
+        async with _or_hang_up(child):
             await session.redirect(child.stdin)
         pumps = [
             asyncio.ensure_future(_pump(child.stdout, session.stdout, moved)),
