@@ -20,6 +20,17 @@ HELD = 2.0
 """Seconds without output after a command has ended, until it counts as complete."""
 
 
+def _heeds() -> None:
+    """Under nohup, or in the background of a shell, this server ignores what sessions must not."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def _in_a_terminal() -> None:
+    _heeds()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 @contextlib.asynccontextmanager
 async def _or_hang_up(child: asyncio.subprocess.Process) -> AsyncIterator[None]:
     """A client may have gone between the start of its command and here."""
@@ -76,7 +87,7 @@ async def serve(
             stdout=theirs,
             stderr=theirs,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=_in_a_terminal,
         )
         os.close(theirs)
         source, sink = os.fdopen(ours, "rb", 0), os.fdopen(os.dup(ours), "wb", 0)
@@ -92,6 +103,7 @@ async def serve(
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
+            preexec_fn=_heeds,
         )
         assert child.stdout
         assert child.stderr
