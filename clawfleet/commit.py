@@ -155,10 +155,10 @@ def _beside(change: FileChange, index: int, run: str) -> str:
         return f"""
 t{index}={quote(_temporary(change, run))}
 sudo -n rm -f {quote(change.path)}.clawfleet-*
-sudo -n sh -c 'umask 022; set -C; base64 -d > "$1"' sh "$t{index}" <<'END' || exit 1
+sudo -n sh -c 'umask 077; set -C; base64 -d > "$1"' sh "$t{index}" <<'END' || exit 1
 {content}
 END
-sudo -n chmod 644 "$t{index}" || exit 1
+sudo -n chmod {change.mode} "$t{index}" || exit 1
 """
     # What a run that was cut off left goes. Without clobber: a link that somebody put at that name
     # is not followed.

@@ -121,4 +121,7 @@ def _as_user(snapshot: Snapshot, label: str, variables: Mapping[str, str]) -> di
 
 
 def _change(snapshot: Snapshot, file: File, plist: Mapping[str, Any]) -> FileChange:
-    return FileChange(guard(file, snapshot), plistlib.dumps(dict(plist)), "644", (REASON,))
+    # A plist that was there before may hold a secret, and comes back with the mode that it has now.
+    kept = file.exists and not int(file.mode or "644", 8) & 0o022
+    mode = file.mode if kept and file.mode else "644"
+    return FileChange(guard(file, snapshot), plistlib.dumps(dict(plist)), mode, (REASON,))

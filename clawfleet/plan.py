@@ -40,8 +40,9 @@ DAEMONS = "/Library/LaunchDaemons"
 
 
 def is_roots(path: str) -> bool:
-    """Whether a file that we write has to be root's."""
-    return path.startswith(f"{DAEMONS}/")
+    """Whether a file that we write has to be root's: one in that folder itself, as scripts/owners.sh
+    asks as well."""
+    return path.startswith(f"{DAEMONS}/") and "/" not in path.removeprefix(f"{DAEMONS}/")
 
 
 @dataclass(frozen=True)

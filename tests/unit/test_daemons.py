@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 
 from clawfleet import commit, daemons, gateway, ledger, ollama, preflight, preload, removal
-from clawfleet.plan import DAEMONS, FileChange, Trouble, guard
+from clawfleet.plan import DAEMONS, FileChange, Trouble, guard, is_roots
+from clawfleet.scripts import load
 from clawfleet.settings import SettingsError
 from clawfleet.snapshot import File, Listener, Process, Snapshot
 from tests.unit import factory, shells
 from tests.unit.factory import NEW, OLD, TEMPLATES, TOKEN, file, settings, trouble_is_useful
 
 RUN = "20261123-153000-1a2b"
+LATER = "20261124-153000-1a2b"
 WISHED = settings(services="daemons")
 SUDO = {"sudo": '[ "$1" != -n ] || shift; echo "$*" >> "$HOME/sudo.log"; exec "$@"'}
 
@@ -175,6 +177,25 @@ def test_a_plist_that_is_not_roots_is_refused(seen: File, word: str) -> None:
     trouble_is_useful(caught.value, word)
 
 
+@pytest.mark.parametrize(("mode", "after"), [("640", "640"), ("664", "644"), ("", "644")])
+def test_a_plist_with_a_secret_does_not_become_readable(mode: str, after: str) -> None:
+    theirs = file(f"{DAEMONS}/ai.openclaw.gateway.plist", "theirs", mode=mode, uid=0)
+    assert daemons.gateway(ours(plist=theirs), WISHED, 18789).mode == after
+
+
+@pytest.mark.parametrize("shell", shells.SHELLS)
+def test_nothing_outside_of_launchds_folder_is_touched_as_root(
+    shell: tuple[str, ...], tmp_path: Path
+) -> None:
+    path = f"{DAEMONS}/../../etc/sudoers"
+    assert not is_roots(path)
+    home = tmp_path / "home"
+    home.mkdir()
+    script = f"{load('owners.sh')}own {path} true; own {DAEMONS}/a.plist true; like /none {path}"
+    shells.run(shell, script, home, commands=SUDO)
+    assert (home / "sudo.log").read_text() == "true\n"
+
+
 def written(folder: Path, *changes: tuple[str, bytes | None, bytes]) -> list[FileChange]:
     """Changes of files in `folder`, which stands for launchd's."""
     return [
@@ -198,7 +219,7 @@ def test_a_file_of_roots_is_written_and_goes_back(
 
     def here(script: str) -> str:
         # Only root may choose an owner.
-        return script.replace(DAEMONS, str(folder)).replace("-o 0 -g 0 ", "")
+        return script.replace(DAEMONS, str(folder)).replace("chown 0:0", "true")
 
     changes = written(folder, ("a.plist", None, b"new"), ("b.plist", b"theirs", b""))
     script = here(commit.script(changes, run=RUN, part="gateway"))
@@ -216,6 +237,17 @@ def test_a_file_of_roots_is_written_and_goes_back(
     assert sorted(path.name for path in folder.iterdir()) == ["b.plist"]
     assert (folder / "b.plist").read_bytes() == b"theirs"
     assert (folder / "b.plist").stat().st_mode & 0o777 == 0o644
+
+    # One that not everybody may read stays so, also when it comes back.
+    (folder / "b.plist").chmod(0o640)
+    [theirs] = changes[1:]
+    other = here(commit.script([replace(theirs, gone=False, after=b"n", mode="640")], run=LATER))
+    shells.run(shell, other, home, commands=SUDO, check=True)
+    assert (folder / "b.plist").stat().st_mode & 0o777 == 0o640
+    back = restore.replace(RUN, LATER).replace("/gateway", "/other")
+    shells.run(shell, back, home, commands=SUDO, check=True)
+    assert (folder / "b.plist").read_bytes() == b"theirs"
+    assert (folder / "b.plist").stat().st_mode & 0o777 == 0o640
 
     # Somebody wrote it meanwhile: nothing moves, and nothing is left beside it.
     (folder / "b.plist").write_bytes(b"other")
