@@ -117,11 +117,12 @@ def forget_job(snapshot: Snapshot, label: str, what: str, reason: str) -> Step:
     """launchd forgets one of our jobs, whose plist is gone."""
     target = f"system/{label}" if snapshot.daemons else f"gui/$(id -u)/{label}"
     bootout = f"{'sudo -n ' if snapshot.daemons else ''}launchctl bootout"
+    may = "sudo -n true || exit 1\n" if snapshot.daemons else ""
     return Step(
         f"take {what} out of launchd",
         reason,
         # It returns before the job is gone (seconds on a real Mac).
-        f'J="{target}"; end=$(($(date +%s) + 40))\n'
+        f'{may}J="{target}"; end=$(($(date +%s) + 40))\n'
         f'{bootout} "$J" 2>/dev/null\n'
         'while launchctl print "$J" >/dev/null 2>&1; do\n'
         '  [ "$(date +%s)" -lt $end ] || { echo "launchd still has $J" >&2; exit 1; }\n'

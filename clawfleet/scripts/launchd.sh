@@ -31,7 +31,15 @@ ms() { perl -MTime::HiRes=time -e 'printf "%d", time * 1000' 2>/dev/null || echo
 is_gateway() {
   case $1 in openclaw-gateway*|*/node_modules/openclaw/*\ gateway*|*/bin/openclaw\ *gateway*) ;; *) false;; esac
 }
+# may: root's commands work, where the job is root's to load
+may() {
+  [ -z "$R" ] || $R true 2>/dev/null && return 0
+  why="sudo asks for a password, and only root loads a LaunchDaemon"
+  fix="on the Mac: sudo -n true has to work for $(id -un); then run again"
+  return 1
+}
 stop() {
+  may || return 1
   old=$(job pid)
   # From here on nobody answers; whoever sees it well again tells how long that was.
   [ -n "$stopped" ] || [ -z "$old" ] || [ -z "$(listeners)" ] || ms > "$DOWN"
@@ -86,6 +94,7 @@ again() {
   return 0
 }
 refused() {
+  may || return 1
   why="launchctl $1 answered $2"
   case $2 in
   112|125) fix="log in at the Mac's screen ($D has to be there), then run again";;

@@ -10,6 +10,8 @@ away() {
     sleep 0.3
   done
 }
+# Before Homebrew's service is ended, as without sudo nothing would come in its place
+sudo -n true || exit 1
 for d in "gui/$(id -u)" "user/$(id -u)"; do
   loaded "$d/homebrew.mxcl.ollama" || continue
   brew services stop ollama </dev/null || exit 1

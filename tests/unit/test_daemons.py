@@ -268,3 +268,34 @@ def test_a_removal_takes_the_daemons_away() -> None:
     assert [change.path for change in plan.gateway if change.gone] == [snapshot.plist.path]
     assert snapshot.ollama_daemon.path in [change.path for change in plan.other if change.gone]
     assert not plan.agent
+
+
+REFUSED = {
+    "sudo": 'echo "sudo: a password is required" >&2; exit 1',
+    "launchctl": 'echo "$*" >> "$HOME/calls"; [ "$1" = print ]',
+    "brew": 'echo "brew $*" >> "$HOME/calls"',
+    "sleep": ":",
+    "curl": "exit 7",
+    "lsof": ":",
+}
+"""A Mac whose sudo has begun to ask for a password; whatever is asked for is loaded."""
+
+
+@pytest.mark.parametrize("shell", shells.SHELLS)
+def test_where_sudo_stops_working_nothing_is_ended(shell: tuple[str, ...], tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    (home / ".clawfleet").mkdir(parents=True)
+    [step] = ollama.plan(ours(ollama_twin=True), WISHED).steps
+    loads = [preload.Load("gpt-oss:20b", None)]
+    scripts = (
+        step.script,
+        preload.run(ours(), loads, "because", new=True).script,
+        preload.forget(ours(), "because").script,
+        f'{commit.launchd(18789, True)}stop || {{ say "$why; $fix"; exit 1; }}',
+        f'{commit.launchd(18789, True)}refused bootstrap 1 || {{ say "$why; $fix"; exit 1; }}',
+    )
+    for script in scripts:
+        done = shells.run(shell, script, home, commands=REFUSED)
+        assert done.returncode == 1
+        assert "password" in done.stderr.splitlines()[-1], done.stderr
+        assert not (home / "calls").exists()
