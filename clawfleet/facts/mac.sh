@@ -50,7 +50,12 @@ if [ $SERVICES = daemons ]; then
   D=system; JOBS=/Library/LaunchDaemons; M=$HOME/.ollama/models
 else
   D=$G
-  launchctl print "system/$L" >/dev/null 2>&1 && kv gateway.twin yes
+  # One that is not loaded is at the next start, unless it is disabled
+  if launchctl print "system/$L" >/dev/null 2>&1; then kv gateway.twin yes
+  elif [ -e "/Library/LaunchDaemons/$L.plist" ]; then
+    case $(launchctl print-disabled system 2>/dev/null) in
+    *"\"$L\" => disabled"*|*"\"$L\" => true"*) ;; *) kv gateway.twin yes;; esac
+  fi
 fi
 j=$(launchctl print "$D/$L" 2>/dev/null); printf '%s\n' "$j" | lines gateway.print
 J=${j#*"
@@ -76,7 +81,9 @@ if [ -n "$B" ]; then
   [ -L "$B/bin/ollama" ] && kv ollama.link "$(readlink "$B/bin/ollama")"
   # brew puts the job into user/UID where an SSH session had a terminal and nobody was logged in
   d=$(launchctl print "system/ai.clawfleet.ollama" 2>/dev/null)
-  [ $SERVICES = daemons ] || { [ -n "$d" ] && kv ollama.twin yes; d=; }
+  if [ $SERVICES = daemons ]; then
+    [ -e "$HOME/Library/LaunchAgents/homebrew.mxcl.ollama.plist" ] && kv ollama.twin yes
+  else { [ -n "$d" ] || [ -e /Library/LaunchDaemons/ai.clawfleet.ollama.plist ]; } && kv ollama.twin yes; d=; fi
   for t in "$G" "user/$U"; do
     b=$(launchctl print "$t/homebrew.mxcl.ollama" 2>/dev/null) || continue
     [ $SERVICES = agents ] || kv ollama.twin yes

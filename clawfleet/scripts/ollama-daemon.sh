@@ -12,6 +12,11 @@ away() {
 }
 # Before Homebrew's service is ended, as without sudo nothing would come in its place
 sudo -n true || exit 1
+# Where nobody is logged in its LaunchAgent is not loaded, and comes at the next login: brew takes the
+# file away of one that it calls "not started", too
+A=$HOME/Library/LaunchAgents/homebrew.mxcl.ollama.plist
+[ ! -e "$A" ] || brew services stop ollama </dev/null || exit 1
+[ ! -e "$A" ] || { echo "brew services stop ollama left $A" >&2; exit 1; }
 for d in "gui/$(id -u)" "user/$(id -u)"; do
   loaded "$d/homebrew.mxcl.ollama" || continue
   brew services stop ollama </dev/null || exit 1

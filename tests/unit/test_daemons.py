@@ -299,3 +299,29 @@ def test_where_sudo_stops_working_nothing_is_ended(shell: tuple[str, ...], tmp_p
         assert done.returncode == 1
         assert "password" in done.stderr.splitlines()[-1], done.stderr
         assert not (home / "calls").exists()
+
+
+@pytest.mark.parametrize("shell", shells.SHELLS)
+def test_homebrews_service_goes_where_it_is_not_loaded(
+    shell: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Nobody is logged in: its LaunchAgent would come at the next login, and take the port."""
+    home = tmp_path / "home"
+    agent = home / "Library/LaunchAgents/homebrew.mxcl.ollama.plist"
+    agent.parent.mkdir(parents=True)
+    agent.touch()
+    start = "\n".join(("free() { :; }; refused() { :; }", load("ollama-daemon.sh")))
+    stand_ins = REFUSED | SUDO | {
+        "brew": 'echo "brew $*" >> "$HOME/calls"; [ -e "$HOME/stuck" ] || rm "$HOME"/Library/*/*',
+        "launchctl": 'echo "$*" >> "$HOME/calls"; [ "$1" != print ]',
+    }
+    (home / "stuck").touch()
+    done = shells.run(shell, start, home, commands=stand_ins)
+    assert done.returncode == 1
+    assert f"left {agent}" in done.stderr
+    assert "bootstrap" not in (home / "calls").read_text()
+    (home / "stuck").unlink()
+    shells.run(shell, start, home, commands=stand_ins, check=True)
+    assert not agent.exists()
+    assert "brew services stop ollama" in (home / "calls").read_text()
+    assert "bootstrap system" in (home / "calls").read_text()

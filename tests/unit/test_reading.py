@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from clawfleet.architecture import gptoss
-from clawfleet.plan import quote
+from clawfleet.plan import DAEMONS, quote
 from clawfleet.probe import parse
 from clawfleet.snapshot import Process, Snapshot
 from tests.unit.factory import REPO
@@ -94,17 +94,20 @@ def read(
     show: str = "",
     models: str = "",
     connection: str = "",
+    services: str = "agents",
+    daemons: Path | None = None,
 ) -> Snapshot:
+    """`daemons` stands for launchd's folder."""
     words = shell.split()
     found = shutil.which(words[0])
     if found is None:
         pytest.skip(f"no {words[0]} on this machine")
     prelude = f"OLLAMA_PORT=11434\nGATEWAY_PORT=18789\nPREFIX={quote(prefix)}\nAGENT=main\n"
-    prelude += "SERVICES=agents\n"
+    prelude += f"SERVICES={services}\n"
     prelude += f"ALSO={quote(also)}\nSHOW={quote(show)}\nMODELS={quote(models)}\n"
     run = subprocess.run(
         [found, *words[1:], "-s"],
-        input=prelude + SCRIPT,
+        input=prelude + SCRIPT.replace(DAEMONS, str(daemons or DAEMONS)),
         env={
             "HOME": str(home),
             "PATH": str(home.parent / "bin"),
@@ -116,7 +119,7 @@ def read(
         check=False,
     )
     assert run.stderr == ""
-    return parse(run.stdout)
+    return parse(run.stdout, daemons=services == "daemons")
 
 
 def command(home: Path, name: str, body: str) -> None:
@@ -513,3 +516,32 @@ def test_further_files_are_read_where_that_is_asked(mac: Path, shell: str) -> No
     assert (first.path, first.content, first.folder) == (str(there), b"{}", str(there.parent))
     assert (second.path, second.exists) == (str(gone), False)
     assert not list(mac.rglob("pwned"))
+
+
+@pytest.mark.parametrize("shell", SH)
+def test_a_plist_of_the_other_kind_counts_before_it_is_loaded(
+    mac: Path, shell: str, tmp_path: Path
+) -> None:
+    """Nobody is logged in, or a bootout was all that somebody did: the next start loads it."""
+    folder = tmp_path / "LaunchDaemons"
+    folder.mkdir()
+    brew = write(tmp_path, "brew/bin/brew", mode=0o755).parents[1]
+    command(mac, "launchctl", "exit 113")
+
+    def twins(services: str) -> tuple[bool, bool]:
+        found = read(mac, shell, prefix=str(brew), services=services, daemons=folder)
+        return found.gateway_twin, found.ollama_twin
+
+    assert twins("agents") == twins("daemons") == (False, False)
+    (folder / "ai.clawfleet.ollama.plist").touch()
+    assert twins("agents") == (False, True)
+    assert twins("daemons") == (False, False)
+    (folder / "ai.openclaw.gateway.plist").touch()
+    assert twins("agents") == (True, True)
+    command(mac, "launchctl", """case $1 in print-disabled)
+      printf '\\t\\t"ai.openclaw.gateway" => disabled\\n';; *) exit 113;; esac""")
+    assert twins("agents") == (False, True)
+    write(mac, "Library/LaunchAgents/homebrew.mxcl.ollama.plist")
+    assert twins("daemons") == (False, True)
+    write(mac, "Library/LaunchAgents/ai.openclaw.gateway.plist")
+    assert twins("daemons") == (True, True)
