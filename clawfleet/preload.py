@@ -37,9 +37,12 @@ class Load:
 
 @dataclass(frozen=True)
 class Plan:
+    before: tuple[Step, ...]
+    """What makes launchd forget the old file; first, as a run that is cut off after it is written
+    or gone would leave the job of the old one, and no later run would find it."""
     files: tuple[FileChange, ...]
     steps: tuple[Step, ...]
-    """What makes launchd take the new file, or forget the old one."""
+    """What makes it take the new one."""
     loads: tuple[Load, ...]
     notes: tuple[str, ...]
 
@@ -49,9 +52,9 @@ def plan(snapshot: Snapshot, settings: Settings) -> Plan:
     there = snapshot.preload
     if not settings.preload:
         if not there.exists:
-            return Plan((), (), (), ())
+            return Plan((), (), (), (), ())
         gone = FileChange(guard(there, snapshot), b"", there.mode, ("preload is off",), gone=True)
-        return Plan((gone,), (forget(snapshot, "preload is off"),), (), ())
+        return Plan((forget(snapshot, "preload is off"),), (gone,), (), (), ())
     kept, notes = _resident(snapshot, settings)
     # Where OpenClaw's requests name no context, this one must not either.
     promised = promise.weigh(snapshot, settings)
@@ -62,10 +65,11 @@ def plan(snapshot: Snapshot, settings: Settings) -> Plan:
     change = FileChange(guard(there, snapshot), agent(snapshot, settings, loads), "644", (reason,))
     if not change.same:
         step = run(snapshot, loads, reason, new=True)
-        return Plan((change,), (step,), loads, tuple(notes))
+        old = (forget(snapshot, "its file changes"),) if snapshot.preload_job else ()
+        return Plan(old, (change,), (step,), loads, tuple(notes))
     unknown = run(snapshot, loads, "launchd does not know it", new=True)
     steps = () if snapshot.preload_job else (unknown,)
-    return Plan((), steps, loads, tuple(notes))
+    return Plan((), (), steps, loads, tuple(notes))
 
 
 def agent(snapshot: Snapshot, settings: Settings, loads: Iterable[Load]) -> bytes:

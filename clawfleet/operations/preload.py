@@ -33,7 +33,9 @@ def preload() -> Commands:
     for note in plan.notes:
         mac.say(note, "yellow")
     if plan.files or plan.steps:
-        announce(mac, plan.steps, plan.files)
+        announce(mac, [*plan.before, *plan.steps], plan.files)
+        for step in plan.before:
+            yield execute(step)
         if plan.files:
             yield write(list(plan.files))
         for step in plan.steps:

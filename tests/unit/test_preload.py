@@ -37,7 +37,7 @@ def script_of(snapshot: Snapshot, **wished: Any) -> str:
 
 
 def test_nothing_without_the_setting() -> None:
-    assert preload.plan(equipped(), settings()) == preload.Plan((), (), (), ())
+    assert preload.plan(equipped(), settings()) == preload.Plan((), (), (), (), ())
 
 
 @pytest.mark.parametrize(
@@ -107,10 +107,23 @@ def test_it_is_forgotten_when_launchd_has_it_no_more(
 
 def test_switched_off_again() -> None:
     snapshot = settled(equipped(), preload="primary")
-    (change,), (step,) = (p := preload.plan(snapshot, settings())).files, p.steps
+    (change,), (step,) = (p := preload.plan(snapshot, settings())).files, p.before
     assert change.gone
     assert "bootout" in step.script
-    assert p.loads == ()
+    assert (p.steps, p.loads) == ((), ())
+
+
+def test_the_old_job_goes_before_its_file_changes() -> None:
+    """Cut off after the write, the next run would find the file as it wants it, and a job."""
+    snapshot = settled(equipped(), preload="primary")
+    plan = preload.plan(snapshot, settings(preload="primary", keep_alive="2h"))
+    assert [len(part) for part in (plan.before, plan.files, plan.steps)] == [1, 1, 1]
+    assert "bootout" in plan.before[0].script
+    cut = replace(snapshot, preload=replace(snapshot.preload, content=plan.files[0].after))
+    again = preload.plan(
+        replace(cut, preload_job=None), settings(preload="primary", keep_alive="2h")
+    )
+    assert (again.files, [step.title for step in again.steps]) == ((), ["load gpt-oss:20b"])
 
 
 def test_an_agent_that_launchd_does_not_know_is_given_to_it() -> None:
