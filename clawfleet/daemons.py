@@ -9,12 +9,12 @@ of Ollama's server in Homebrew's ``ollama.env``.
 from __future__ import annotations
 
 import plistlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from clawfleet import environment, homebrew, memory
 from clawfleet.openclaw import can, node_for
-from clawfleet.plan import FileChange, Trouble, guard, quote
+from clawfleet.plan import FileChange, Trouble, guard, is_roots, quote
 from clawfleet.settings import Settings
 from clawfleet.snapshot import GATEWAY_LABEL, OLLAMA_LABEL, File, Job, Snapshot
 
@@ -107,6 +107,38 @@ def differs(job: Job | None, change: FileChange) -> bool:
     return job.arguments != tuple(wanted["ProgramArguments"]) or any(
         job.environment.get(name) != value for name, value in variables.items()
     )
+
+
+def no_sudo(snapshot: Snapshot) -> Trouble:
+    """Services are daemons, and sudo asks for a password."""
+    return Trouble(
+        "sudo asks for a password",
+        expected=f"`sudo -n true` works for {snapshot.user}: services are daemons, and "
+        "only root loads a LaunchDaemon",
+        fix=f"on the Mac: echo '{snapshot.user} ALL=(ALL) NOPASSWD: ALL' | sudo tee "
+        '/etc/sudoers.d/clawfleet; or set services = "agents"',
+    )
+
+
+def check_way_back(snapshot: Snapshot, changes: Iterable[FileChange]) -> None:
+    """Trouble where these changes of a rollback or removal can't be made whole with the setting
+    `services` as it is: a job of the other kind would go on, without its file or its config."""
+    roots = next((change.path for change in changes if is_roots(change.path)), None)
+    again = "the same command with --data services="
+    if snapshot.daemons and not snapshot.sudo_free:
+        raise no_sudo(snapshot)
+    if roots and not snapshot.daemons:
+        raise Trouble(
+            f"{roots} is among what goes back, a LaunchDaemon's plist",
+            expected='services = "daemons", so that its job is stopped and started with it',
+            fix=f"{again}daemons",
+        )
+    if snapshot.daemons and snapshot.gateway_twin and not roots and not snapshot.plist.exists:
+        raise Trouble(
+            f"the gateway here is a LaunchAgent of {snapshot.user}",
+            expected='services = "agents", so that it is stopped and started with its files',
+            fix=f"{again}agents",
+        )
 
 
 def _as_user(snapshot: Snapshot, label: str, variables: Mapping[str, str]) -> dict[str, Any]:

@@ -170,13 +170,7 @@ def _trouble(state: State, snapshot: Snapshot) -> Trouble:
         case "no GUI domain":
             return no_login(snapshot)
         case "no sudo":
-            return Trouble(
-                "sudo asks for a password",
-                expected=f"`sudo -n true` works for {snapshot.user}: services are daemons, and "
-                "only root loads a LaunchDaemon",
-                fix=f"on the Mac: echo '{snapshot.user} ALL=(ALL) NOPASSWD: ALL' | sudo tee "
-                '/etc/sudoers.d/clawfleet; or set services = "agents"',
-            )
+            return daemons.no_sudo(snapshot)
         case "twin" if snapshot.daemons:
             return Trouble(
                 f"a LaunchAgent of {snapshot.user} is called {GATEWAY_LABEL} as well; after a "

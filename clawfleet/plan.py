@@ -40,8 +40,8 @@ DAEMONS = "/Library/LaunchDaemons"
 
 
 def is_roots(path: str) -> bool:
-    """Whether a file that we write has to be root's: one in that folder itself, as scripts/owners.sh
-    asks as well."""
+    """Whether a file that we write has to be root's: one in that folder itself, as
+    scripts/owners.sh asks as well."""
     return path.startswith(f"{DAEMONS}/") and "/" not in path.removeprefix(f"{DAEMONS}/")
 
 

@@ -36,8 +36,10 @@ class Removal:
     """The LaunchAgent is ours and goes."""
     domain: list[Step] = field(default_factory=list)
     """Variables of the GUI domain."""
+    models: list[Step] = field(default_factory=list)
+    """Where that is asked for; only while Ollama's server runs."""
     steps: list[Step] = field(default_factory=list)
-    """Models and Ollama, where that is asked for."""
+    """Ollama, where that is asked for."""
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -91,9 +93,9 @@ def plan(snapshot: Snapshot, settings: Settings) -> Removal:
         (removal.other or removal.gateway or removal.other).append(gone)
     removal.steps = [
         *ollama.app_as_before(snapshot, settings, removal.notes),
-        *_models(snapshot, settings, removal),
         *_ollama(snapshot, settings),
     ]
+    removal.models = _models(snapshot, settings, removal)
     removal.notes += _left_installed(snapshot, settings)
     return removal
 

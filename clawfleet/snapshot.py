@@ -198,8 +198,8 @@ class Snapshot:
     """Homebrew's ``homebrew.mxcl.ollama`` in this user's domains, or where services are daemons and
     it is loaded, ours; None: not loaded."""
     ollama_twin: bool = False
-    """The other of the two is loaded as well, or its plist is there and it will be: Homebrew's where
-    services are daemons, else ours."""
+    """The other of the two is loaded as well, or its plist is there and it will be: Homebrew's
+    where services are daemons, else ours."""
     ollama_daemon: File = field(default_factory=lambda: File("", None))
     """The plist of ours."""
     ollama_root: bool = False

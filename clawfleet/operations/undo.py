@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pyinfra import host
 
-from clawfleet import domain, launch_agent, ownership, preload
+from clawfleet import daemons, domain, launch_agent, ownership, preload
 from clawfleet import gateway as gateway_plan
 from clawfleet import ollama as ollama_plan
 from clawfleet import openclaw as openclaw_plan
@@ -49,6 +49,7 @@ def rollback() -> Commands:
         mac.say(rollback_plan.nothing(found))
         host.noop("nothing to put back")
         return
+    daemons.check_way_back(mac.snapshot, [*plan.gateway, *plan.other])
     set_again = domain.back(mac.snapshot, plan.domain)
     reason = "files from before a run were put back"
     yield from _go_back(mac, plan.gateway, plan.other, reason, set_again)
@@ -66,12 +67,14 @@ def remove() -> Commands:
     plan = removal_plan.plan(mac.snapshot, mac.settings)
     for note in plan.notes:
         mac.say(note, "yellow")
-    if not plan.files and not plan.steps and not plan.domain and not mac.cut:
+    steps = [*plan.models, *plan.steps]
+    if not plan.files and not steps and not plan.domain and not mac.cut:
         mac.say("there is nothing of clawfleet's to take out")
         host.noop("nothing of clawfleet's is here")
         return
+    daemons.check_way_back(mac.snapshot, plan.files)
     reason = "clawfleet's keys were taken out"
-    yield from _go_back(mac, plan.gateway, plan.other, reason, plan.domain)
+    yield from _go_back(mac, plan.gateway, plan.other, reason, plan.domain, plan.models)
     announce(mac, plan.steps, ())
     for step in plan.steps:
         yield execute(step)
@@ -89,26 +92,35 @@ def _go_back(
     other: list[FileChange],
     reason: str,
     before: Sequence[Step] = (),
+    models: Sequence[Step] = (),
 ) -> Commands:
     """Put files back: first what the gateway reads, and the gateway with it after the steps
-    `before`; when it is well, the rest, and Ollama's server with that."""
+    `before`; when it is well, the `models`, then the rest, and Ollama's server with that.
+
+    A job of ours leaves launchd before its file goes: a run that is cut off in between would leave
+    one that no later run finds.
+    """
     snapshot = mac.snapshot
     gone = any(change.gone and change.file.path == snapshot.plist.path for change in read)
     there = snapshot.plist.exists or any(change.path == snapshot.plist.path for change in read)
     restart = []
     if not read and not before:
         reason = f"run {mac.transaction} was cut off before it was seen well"
-    if (read or before or mac.cut) and there:
-        restart = [_start(mac, read, reason, gone=gone)]
-    again = _ollama_again(mac, other)
-    announce(mac, [*before, *restart, *again], [*read, *other])
+    if mac.cut or ((read or before) and there):
+        restart = [_start(mac, read, reason, gone=gone or not there)]
+    forget, again = _forget(mac, other), _ollama_again(mac, other)
+    announce(mac, [*before, *restart, *models, *forget, *again], [*read, *other])
     if read:
         validate = openclaw_plan.validation(snapshot, mac.settings)
-        yield write(read, validate=validate, restart_reasons=[reason], book=False)
+        # Without a gateway nothing is stopped, and nothing would close the transaction.
+        reasons = [reason] if restart else []
+        yield write(read, validate=validate, restart_reasons=reasons, book=False)
     for step in before:
         yield execute(step)
     for step in restart:
         yield call(hand_over)
+        yield execute(step)
+    for step in (*models, *forget):
         yield execute(step)
     if other:
         yield write(other, book=False)
@@ -145,9 +157,8 @@ def _written(snapshot: Snapshot, changes: list[FileChange]) -> Snapshot:
     return replace(snapshot, config=will_be(snapshot.config), plist=will_be(snapshot.plist))
 
 
-def _ollama_again(mac: MacRun, other: list[FileChange]) -> list[Step]:
-    """Ollama's server reads its variables only when brew starts it, and launchd a LaunchAgent only
-    when it is told to."""
+def _forget(mac: MacRun, other: list[FileChange]) -> list[Step]:
+    """Jobs of ours whose files go, or change: launchd reads them only when it is told to."""
     snapshot = mac.snapshot
     changed = {change.file.path: change for change in other}
     steps = []
@@ -155,11 +166,21 @@ def _ollama_again(mac: MacRun, other: list[FileChange]) -> list[Step]:
     if daemon and daemon.gone:
         reason = "its file is taken away; `brew services start ollama` starts it after a login"
         steps.append(preload.forget_job(snapshot, OLLAMA_LABEL, "Ollama's server", reason))
-    elif (daemon or snapshot.ollama_env.path in changed) and snapshot.ollama_owner == "formula":
-        reason = "the variables of its server were put back"
-        steps.append(ollama_plan.restart(snapshot, mac.settings, "formula", reason))
     agent = changed.get(snapshot.preload.path)
     if agent and snapshot.preload_job:
         # One that comes back is read at the next login.
-        steps.append(preload.forget(snapshot, "its file was put back"))
+        steps.append(preload.forget(snapshot, "its file is put back"))
     return steps
+
+
+def _ollama_again(mac: MacRun, other: list[FileChange]) -> list[Step]:
+    """Ollama's server reads its variables only when it is started."""
+    snapshot = mac.snapshot
+    changed = {change.file.path: change for change in other}
+    daemon = changed.get(snapshot.ollama_daemon.path) if snapshot.daemons else None
+    owners = ("formula", "none") if daemon else ("formula",)
+    there = daemon or snapshot.ollama_env.path in changed
+    if (daemon and daemon.gone) or not there or snapshot.ollama_owner not in owners:
+        return []
+    reason = "its files were put back"
+    return [ollama_plan.restart(snapshot, mac.settings, "formula", reason)]

@@ -128,15 +128,29 @@ def test_the_story(lab: Lab, reports: Path) -> None:
     again = deploy(lab, reports)
     assert (again.code, again.changed()) == (0, []), again.log
 
-    gone = deploy(lab, reports, task="tasks/remove.py")
+    wrong = pyinfra(lab, "-y", *BASE[2:], task="tasks/remove.py", reports=reports)
+    assert wrong.code == 1
+    assert "--data services=daemons" in wrong.log
+    assert all(well(mac) for mac in lab.macs.values())
+
+    gone = deploy(lab, reports, "--data", "remove_models=true", task="tasks/remove.py")
     assert gone.code == 0, gone.log
+    assert "Will remove the model" in gone.log
     for mac in lab.macs.values():
         assert plists(mac) == []
         assert not job(mac, LABEL)
         assert not job(mac, "ai.clawfleet.ollama")
         assert listeners(mac) == []
+        assert not mac.exec("cd ~/.ollama/models/manifests && find . -type f").stdout
     again = deploy(lab, reports, task="tasks/remove.py")
     assert (again.code, again.changed()) == (0, []), again.log
+    # The way back from the way back.
+    back = deploy(lab, reports, "--limit", "mac1", task="tasks/rollback.py")
+    assert back.code == 0, back.log
+    assert well(one)
+    assert job(one, "ai.clawfleet.ollama")["state"] == "running"
+    gone = deploy(lab, reports, "--limit", "mac1", task="tasks/remove.py")
+    assert gone.code == 0, gone.log
 
 
 def test_what_stands_in_its_way_and_what_does_not(lab: Lab, reports: Path) -> None:
@@ -179,6 +193,12 @@ def test_what_stands_in_its_way_and_what_does_not(lab: Lab, reports: Path) -> No
     assert back.code == 0, back.log
     assert "ai.clawfleet.preload.plist" not in plists(one)
     assert not job(one, "ai.clawfleet.preload")
+    # Somebody took the gateway away already: what is left goes all the same.
+    two.exec(f"sudo launchctl bootout system/{LABEL}; sudo rm {PLISTS[0]}", check=True)
+    gone = deploy(lab, reports, "--limit", "mac2", task="tasks/remove.py")
+    assert gone.code == 0, gone.log
+    assert plists(two) == []
+    assert "ollama" not in two.exec("cat ~/.openclaw/openclaw.json").stdout.decode()
     other = pyinfra(lab, "--dry", *BASE[2:], *OLD, reports=reports)
     assert other.code == 1
     assert "Ollama's server is the LaunchDaemon ai.clawfleet.ollama" in other.log

@@ -270,6 +270,32 @@ def test_a_removal_takes_the_daemons_away() -> None:
     assert not plan.agent
 
 
+ROOTS = FileChange(File(f"{DAEMONS}/ai.clawfleet.ollama.plist", b"x", sha256="1"), b"", gone=True)
+OWN = FileChange(File(f"{factory.HOME}/.openclaw/openclaw.json", b"x", sha256="1"), b"y")
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "changes", "words"),
+    [
+        (factory.healthy(), [OWN, ROOTS], ["--data services=daemons"]),
+        (ours(gateway_twin=True, plist=file("p")), [OWN], ["--data services=agents"]),
+        (ours(sudo_free=False), [OWN], ["sudo asks for a password", "NOPASSWD"]),
+        (ours(gateway_twin=True, plist=file("p")), [OWN, ROOTS], None),
+        (ours(), [OWN, ROOTS], None),
+        (factory.healthy(), [OWN], None),
+    ],
+)
+def test_the_way_back_is_of_the_services_that_are_there(
+    snapshot: Snapshot, changes: list[FileChange], words: list[str] | None
+) -> None:
+    if words is None:
+        daemons.check_way_back(snapshot, changes)
+        return
+    with pytest.raises(Trouble) as caught:
+        daemons.check_way_back(snapshot, changes)
+    trouble_is_useful(caught.value, *words)
+
+
 REFUSED = {
     "sudo": 'echo "sudo: a password is required" >&2; exit 1',
     "launchctl": 'echo "$*" >> "$HOME/calls"; [ "$1" = print ]',
@@ -311,10 +337,14 @@ def test_homebrews_service_goes_where_it_is_not_loaded(
     agent.parent.mkdir(parents=True)
     agent.touch()
     start = "\n".join(("free() { :; }; refused() { :; }", load("ollama-daemon.sh")))
-    stand_ins = REFUSED | SUDO | {
-        "brew": 'echo "brew $*" >> "$HOME/calls"; [ -e "$HOME/stuck" ] || rm "$HOME"/Library/*/*',
-        "launchctl": 'echo "$*" >> "$HOME/calls"; [ "$1" != print ]',
-    }
+    stand_ins = (
+        REFUSED
+        | SUDO
+        | {
+            "brew": 'echo "brew $*" >> "$HOME/calls"; [ -e "$HOME/stuck" ] || rm ~/Library/*/*',
+            "launchctl": 'echo "$*" >> "$HOME/calls"; [ "$1" != print ]',
+        }
+    )
     (home / "stuck").touch()
     done = shells.run(shell, start, home, commands=stand_ins)
     assert done.returncode == 1

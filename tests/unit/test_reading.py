@@ -538,8 +538,12 @@ def test_a_plist_of_the_other_kind_counts_before_it_is_loaded(
     assert twins("daemons") == (False, False)
     (folder / "ai.openclaw.gateway.plist").touch()
     assert twins("agents") == (True, True)
-    command(mac, "launchctl", """case $1 in print-disabled)
-      printf '\\t\\t"ai.openclaw.gateway" => disabled\\n';; *) exit 113;; esac""")
+    command(
+        mac,
+        "launchctl",
+        """case $1 in print-disabled)
+      printf '\\t\\t"ai.openclaw.gateway" => disabled\\n';; *) exit 113;; esac""",
+    )
     assert twins("agents") == (False, True)
     write(mac, "Library/LaunchAgents/homebrew.mxcl.ollama.plist")
     assert twins("daemons") == (False, True)

@@ -116,13 +116,13 @@ THERE = (Model("tiny:latest", "", 1), Model("gpt-oss:20b", "", 1), Model("mine:1
 
 
 def titles(plan: removal.Removal) -> list[str]:
-    return [step.title for step in plan.steps]
+    return [step.title for step in (*plan.models, *plan.steps)]
 
 
 def test_what_was_installed_stays_unless_asked() -> None:
     _, after = deployed(installed=INSTALLED, models=THERE)
     plan = removal.plan(after, settings())
-    assert plan.steps == []
+    assert titles(plan) == []
     assert plan.notes == [f"stays installed: {', '.join(INSTALLED)}"]
 
 
@@ -130,7 +130,7 @@ def test_only_models_that_we_pulled_and_that_are_there_go() -> None:
     _, after = deployed(installed=INSTALLED, models=THERE[:1] + THERE[2:])
     plan = removal.plan(after, settings(remove_models=True))
     assert titles(plan) == ["remove the model tiny"]
-    assert "mine:1b" not in plan.steps[0].script
+    assert "mine:1b" not in plan.models[0].script
 
 
 def test_a_model_that_the_users_own_config_names_stays() -> None:
