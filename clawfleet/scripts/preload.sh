@@ -7,7 +7,8 @@ else D=gui/$(id -u); P=$HOME/Library/LaunchAgents/$L.plist; R=; fi
 job() { launchctl print "$D/$L" 2>/dev/null | sed -n 's/^	'"$1"' = //p' | head -1; }
 loaded() { launchctl print "$D/$L" >/dev/null 2>&1; }
 left() { [ "$(date +%s)" -lt "$1" ]; }
-[ -z "$R" ] || $R true || exit 1
+# launchd would make the log of a daemon root's, and then no LaunchAgent could write it.
+[ -z "$R" ] || { $R true && (umask 077; mkdir -p "$HOME/.clawfleet"; touch "$HOME/.clawfleet/preload.log"); } || exit 1
 if [ $NEW = yes ] || ! loaded; then
   $R launchctl bootout "$D/$L" 2>/dev/null
   end=$(($(date +%s) + 30)); while loaded && left $end; do sleep 0.5; done

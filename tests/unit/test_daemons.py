@@ -164,6 +164,19 @@ def test_preloading_is_a_daemon_too() -> None:
     assert "KeepAlive" not in plistlib.loads(change.after)
 
 
+@pytest.mark.parametrize("shell", shells.SHELLS)
+def test_the_log_of_preloading_is_the_users(shell: tuple[str, ...], tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    launchctl = r"""case $1 in print) [ -e "$HOME/job" ] || exit 113
+  printf '\truns = 1\n\tlast exit code = 0\n';;
+bootstrap) ls -l "$HOME/.clawfleet" > "$HOME/job";; esac"""
+    step = preload.run(ours(), [preload.Load("gpt-oss:20b", None)], "because", new=True)
+    shells.run(shell, step.script, home, commands=SUDO | {"launchctl": launchctl}, check=True)
+    assert "-rw-------" in (home / "job").read_text()
+    assert "preload.log" in (home / "job").read_text()
+
+
 @pytest.mark.parametrize(
     ("seen", "word"),
     [
