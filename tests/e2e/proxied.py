@@ -34,6 +34,9 @@ class Told:
     control_hits: Counter[str]
     files: dict[str, str]
     """The user's (`files`), before the deploy."""
+    before: float = 0
+    """When the deploy's hits began to be counted (`EvilProxy.clear`). The gateway of before has a
+    proxy until it is stopped, and goes on trying to answer a turn whose client has gone."""
     answers: dict[str, turns.Turns] = field(default_factory=dict)
     """By whom the turns were for."""
     hits: dict[str, Counter[str]] = field(default_factory=dict)
@@ -89,7 +92,7 @@ def converse(
     mac: Mac, version: str, evil: EvilProxy, told: Told, count: int, unreached: int, say: Say
 ) -> None:
     """Turns for the local models (`count` in all), one for the cloud, and one by the command."""
-    told.hits["deploy"] = evil.hits()
+    told.hits["deploy"] = evil.hits(told.before)
     say(f"{mac.name}: deployed, {ollama(told.hits['deploy'], mac)} hits for Ollama")
     half = max(count // 2, 1)
     for whom, times in (("main", count - half), ("desk", half)):
@@ -140,8 +143,8 @@ def stage(
         told = dict(zip(lab.macs, ready, strict=True))
         nothing = Done(1, "", "did not run")
         scene = Scene(lab, version, POLICIES, told, nothing, nothing, folder / "reports")
-        for evil in evils.values():
-            evil.clear()
+        for name, evil in evils.items():
+            told[name].before = evil.clear()
         say("the dry run")
         scene.dry = scene.run("--dry", "--diff")
         say("the deploy, with its proof")

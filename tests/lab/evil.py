@@ -12,12 +12,14 @@ import json
 import plistlib
 import socket
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
 from tests.lab.lab import LabError, Mac
+from tests.lab.spec import ENV
 
 NAMES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 CORP = "corp.example"
@@ -39,8 +41,9 @@ class EvilProxy:
         self.clear()
         module = "tests.lab.standins.evil_proxy"
         words = [self.mac.spec.python, "-S", "-P", "-m", module, str(self.port), self.log]
+        env = {"PYTHONPATH": self.mac.spec.repo, ENV: f"{self.mac.spec.state}/mac.json"}
         self._process = subprocess.Popen(
-            self.mac.command([*words, *self.cloud], env={"PYTHONPATH": self.mac.spec.repo}),
+            self.mac.command([*words, *self.cloud], env=env),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -57,14 +60,17 @@ class EvilProxy:
     ) -> None:
         self._process.communicate(timeout=60)
 
-    def hits(self) -> Counter[str]:
-        """Requests so far, by target (``host:port`` as the client said it)."""
+    def hits(self, since: float = 0) -> Counter[str]:
+        """Requests so far, by target (``host:port`` as the client said it); with `since` (as
+        `clear` returned it) none of processes that ran before that."""
         lines = self.mac.read(self.log).decode().splitlines()
-        return Counter(json.loads(line)["target"] for line in lines)
+        hits = [json.loads(line) for line in lines]
+        return Counter(hit["target"] for hit in hits if (hit["born"] or since) >= since)
 
-    def clear(self) -> None:
-        """Forget all hits."""
+    def clear(self) -> float:
+        """Forget all hits. The moment, in seconds since boot."""
         self.mac.write(self.log, b"", 0o600)
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def ollama(hits: Counter[str], mac: Mac) -> int:

@@ -2,25 +2,36 @@
 
     python -m tests.lab.standins.evil_proxy PORT LOG [CLOUD ...]
 
-Each request is a line of LOG: ``{"verb": "CONNECT", "target": "127.0.0.1:11434"}``. Only for the
-hosts named after it, it is the way to the cloud: it plays an OpenAI-compatible provider itself, at
+Each request is a line of LOG: ``{"verb": "CONNECT", "target": "127.0.0.1:11434", "client": "node
+dist/index.js gateway", "born": 81.3}``, with the command of the process that asked and when that
+was started, in seconds since boot (nulls where its socket has gone already). Only for the hosts
+named after LOG, it is the way to the cloud: it plays an OpenAI-compatible provider itself, at
 addresses that nobody reaches otherwise, so an answer from there has come through it.
 """
 
 from __future__ import annotations
 
 import json
+import socket
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
+from tests.lab.standins.here import mac
+from tests.lab.standins.lsof import opened
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from tests.lab.spec import MacSpec
+
 WORDS = "The cloud greets you."
 
 
 class EvilHandler(BaseHTTPRequestHandler):
-    """One connection; `log`, `cloud` and `lock` are set on the subclass that `main` makes."""
+    """One connection; the five values are set on the subclass that `main` makes."""
 
+    spec: MacSpec
     log: str
     cloud: tuple[str, ...]
     lock: threading.Lock
@@ -37,7 +48,8 @@ class EvilHandler(BaseHTTPRequestHandler):
             return self.tunnel
         target = self.path if self.command == "CONNECT" else urlsplit(self.path).netloc
         with self.lock, open(self.log, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"verb": self.command, "target": target or "itself"}) + "\n")
+            hit = {"verb": self.command, "target": target or "itself"}
+            file.write(json.dumps(hit | client_of(self.spec, self.connection)) + "\n")
         return target.rpartition(":")[0] or target
 
     def do_CONNECT(self) -> None:
@@ -95,10 +107,20 @@ class EvilHandler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
 
+def client_of(spec: MacSpec, connection: socket.socket) -> dict[str, object]:
+    """The process of this Mac at the other end, ``client`` and ``born``; nulls when none has that
+    socket any more."""
+    ends = connection.getpeername(), connection.getsockname()
+    for one in opened(spec):
+        if (one.socket.local, one.socket.remote) == ends:
+            return {"client": one.process.command, "born": one.process.born}
+    return {"client": None, "born": None}
+
+
 def main(argv: list[str]) -> None:
     """Serve until standard input ends; ``ready`` on standard output once it listens."""
     port, log, *cloud = argv
-    more = {"log": log, "cloud": tuple(cloud), "lock": threading.Lock()}
+    more = {"spec": mac(), "log": log, "cloud": tuple(cloud), "lock": threading.Lock()}
     server = ThreadingHTTPServer(("127.0.0.1", int(port)), type("Handler", (EvilHandler,), more))
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -92,7 +92,12 @@ class Process:
     def seconds(self) -> int:
         """Seconds since it was started."""
         up = float(read("/proc/uptime").split()[0])
-        return max(0, int(up - int(self._stat[19]) / _TICKS))
+        return max(0, int(up - self.born))
+
+    @property
+    def born(self) -> float:
+        """When it was started, in seconds since boot."""
+        return int(self._stat[19]) / _TICKS
 
     @property
     def started(self) -> float:
@@ -100,7 +105,7 @@ class Process:
         tells its gateway by it."""
         lines = read("/proc/stat").decode().splitlines()
         boot = next(int(line.split()[1]) for line in lines if line.startswith("btime "))
-        return boot + int(self._stat[19]) / _TICKS
+        return boot + self.born
 
     @property
     def cpu(self) -> float:
