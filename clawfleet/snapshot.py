@@ -168,7 +168,7 @@ class Snapshot:
     daemons: bool = False
     """What runs here is started by launchd's system domain, as the setting `services` says."""
     now: int = 0
-    """The Mac's clock, seconds since 1970."""
+    """The Mac's clock when the ages of processes were read, seconds since 1970."""
     disk_free: int | None = None
     """Bytes available where the models lie."""
 

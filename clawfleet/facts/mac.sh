@@ -21,14 +21,13 @@ kv os.version "$(sw_vers -productVersion)"
 U=$(id -u)
 kv user.uid "$U"; kv user.name "$(id -un)"; kv user.home "$HOME"
 sysctl hw.memsize machdep.cpu.brand_string hw.optional.arm64 iogpu.wired_limit_mb 2>/dev/null | lines sysctl
-now=$(date +%s); kv now "$now"
 c=${SSH_CONNECTION:-}; kv ssh.connection "$c"
 # Names such as mini.local lead to an address that means something on one cable only
 case $c in *" fe80:"*%*) i=${c##*%}; kv ssh.address "$(ipconfig getifaddr "${i%% *}" 2>/dev/null)";; esac
 # An access that a run gave to another Mac (scripts/lan-open.sh); the run, or its end, takes it back
 if [ -d "$HOME/.clawfleet/lan" ]; then
   p=; u=; read -r p < "$HOME/.clawfleet/lan/keeper"; read -r u < "$HOME/.clawfleet/lan/until"
-  if [ -n "$p" ] && kill -0 "$p" && [ "$now" -lt "${u:-0}" ]; then kv lan.access open; else kv lan.access left; fi
+  if [ -n "$p" ] && kill -0 "$p" && [ "$(date +%s)" -lt "${u:-0}" ]; then kv lan.access open; else kv lan.access left; fi
 fi 2>/dev/null
 
 # launchd: what the GUI domain is, holds and hands down
@@ -111,7 +110,13 @@ g=$(lsof -nP "-tiTCP:$GATEWAY_PORT" -sTCP:LISTEN 2>/dev/null)
 for i in $o; do kv ollama.port "$i"; done
 for i in $g; do kv gateway.port "$i"; done
 p=; for i in $o $g $J; do case ",$p," in *",$i,"*) ;; *) p=${p:+$p,}$i;; esac; done
-[ -n "$p" ] && ps -o pid= -o ppid= -o etime= -o command= -p "$p" | lines process
+# When a process was started is told from the clock and its age: both within a second, which may take
+# some tries on a busy Mac
+for i in 1 2 3 4 5; do
+  now=$(date +%s); a=${p:+$(ps -o pid= -o ppid= -o etime= -o command= -p "$p")}
+  [ "$(date +%s)" -gt $((now + 1)) ] || break
+done
+kv now "$now"; [ -z "$a" ] || printf '%s\n' "$a" | lines process
 # Names only, as the values may hold passwords; of NO_PROXY the value counts. HOME shows that macOS
 # showed the environment at all, which it does not for programs that it protects.
 V='https?_proxy|all_proxy|HTTPS?_PROXY|ALL_PROXY|OPENCLAW_PROXY_URL'

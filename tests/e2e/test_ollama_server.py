@@ -16,7 +16,8 @@ from tests.lab.openclaw import use_small
 pytestmark = pytest.mark.lab
 
 TASK = "tasks/ollama.py"
-DATABASE = '"$HOME/Library/Application Support/Ollama/db.sqlite"'
+FOLDER = '"$HOME/Library/Application Support/Ollama"'
+DATABASE = f"{FOLDER}/db.sqlite"
 CONTEXT = f"sqlite3 {DATABASE} 'SELECT context_length FROM settings;'"
 
 
@@ -145,7 +146,7 @@ def test_the_app(lab: Lab, reports: Path, name: str, version: str) -> None:
 
     # Looking at an app that does not run leaves nothing beside its database.
     said(mac, 'pkill -x -U "$(id -u)" Ollama')
-    beside = f"ls {DATABASE}*"
+    beside = f"ls {FOLDER}"
     until("a closed database", lambda: "-wal" not in said(mac, beside))
     dry = pyinfra(lab, "--dry", "--limit", mac.name, task=TASK, reports=reports)
     assert "Will start Ollama" in dry.log

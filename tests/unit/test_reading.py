@@ -124,8 +124,11 @@ def read(
 
 def command(home: Path, name: str, body: str) -> None:
     """Put another stand-in for a command on the PATH."""
-    (home.parent / "bin" / name).write_text(f"#!/bin/sh\n{body}\n")
-    (home.parent / "bin" / name).chmod(0o755)
+    path = home.parent / "bin" / name
+    # It may be a link to this machine's own command, which must not be written through.
+    path.unlink(missing_ok=True)
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
 
 
 def write(home: Path, path: str, content: str = "", mode: int = 0o644) -> Path:

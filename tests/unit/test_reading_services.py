@@ -142,3 +142,28 @@ def test_a_plist_of_the_other_kind_counts_before_it_is_loaded(
     assert twins("daemons") == (False, True)
     write(mac, "Library/LaunchAgents/ai.openclaw.gateway.plist")
     assert twins("daemons") == (True, True)
+
+
+@pytest.mark.parametrize("shell", SH)
+@pytest.mark.parametrize(
+    ("clock", "now", "age"),
+    [
+        ("100 101", 100, 1),
+        # ps came six seconds late: its answer belongs to no moment that is known.
+        ("100 106 106 106", 106, 2),
+        # A Mac that is always this slow gets the last answer.
+        ("10 20 30 40 50 60 70 80 90 99", 90, 5),
+    ],
+)
+def test_the_clock_and_the_ages_are_of_one_moment(
+    mac: Path, shell: str, clock: str, now: int, age: int
+) -> None:
+    next_one = 'read -r n < "$HOME/{0}" || n=0; n=$((n+1)); echo "$n" > "$HOME/{0}"\n'
+    for counter in ("dates", "calls"):
+        write(mac, counter, "0\n")
+    command(mac, "date", f"{next_one.format('dates')}set -- {clock}; eval echo '\"${{'$n'}}\"'")
+    ps = f'{next_one.format("calls")}echo "700 1 00:0$n node gateway"'
+    command(mac, "ps", f"case $* in *etime*) {ps};; esac")
+    command(mac, "lsof", "echo 700")
+    snapshot = read(mac, shell, prefix=str(mac / "nothing"))
+    assert (snapshot.now, snapshot.gateway_port.processes[0].age) == (now, age)
