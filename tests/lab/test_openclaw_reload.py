@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,21 +77,23 @@ def test_models_are_taken_over(tmp_path: Path, version: str, applied: str) -> No
 def test_the_old_one_leaves_a_copy_behind(tmp_path: Path) -> None:
     with running(tmp_path, OLD) as mac:
         before = pid(mac)
+        # launchd's next start has to wait: else either of them may be the first at the port.
+        mac.faults('{"launchd.throttle": "10000"}')
         profiles = {"ollama:default": {"provider": "ollama", "mode": "api_key"}}
         change(mac, lambda c: c.update(auth={"profiles": profiles}))
-        until(
-            lambda: "restart mode: full process restart (spawned pid " in log(mac),
-            "it starts a copy",
-        )
+        spawned = "restart mode: full process restart (spawned pid "
+        until(lambda: spawned in log(mac), "it starts a copy")
         assert "[reload] config change requires gateway restart (auth)" in log(mac)
         copy = log(mac).rpartition("(spawned pid ")[2].partition(")")[0]
-        until(lambda: "Gateway already running locally." in log(mac), "launchd's start fails")
-        port = f"-tiTCP:{mac.mac.gateway_port}"
-        until(
-            lambda: mac.sh("lsof", "-nP", port, "-sTCP:LISTEN").stdout.split() == [copy],
-            "the copy has the port",
-        )
         assert copy != before
+        port = f"-tiTCP:{mac.mac.gateway_port}"
+        listening = partial(mac.sh, "lsof", "-nP", port, "-sTCP:LISTEN")
+        until(lambda: listening().stdout.split() == [copy], "the copy has the port")
+        until(lambda: pid(mac) == "", "launchd has seen the end of its own process")
+        job = f"gui/{mac.mac.uid}/ai.openclaw.gateway"
+        assert mac.sh("launchctl", "kickstart", job).returncode == 0
+        until(lambda: "Gateway already running locally." in log(mac), "launchd's start fails")
+        assert listening().stdout.split() == [copy]
         os.kill(int(copy), 15)
 
 
