@@ -18,7 +18,7 @@ from unittest import mock
 from tests.lab.spec import ENV, MacSpec
 
 REPO = Path(__file__).resolve().parents[3]
-PATIENCE = 15.0
+PATIENCE = 60.0
 """Seconds after which a condition that does not come true fails the test."""
 
 
