@@ -20,7 +20,7 @@ pytestmark = pytest.mark.lab
 def mac(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mac]:
     need(request.param)
     folder = tmp_path_factory.mktemp("e") / "lab"
-    with Lab.up(1, level=request.param, dir=folder, rtt=0, internet=False) as lab:
+    with Lab.up(1, level=request.param, dir=folder, internet=False) as lab:
         yield lab.macs["mac1"]
 
 
